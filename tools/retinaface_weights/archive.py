@@ -1,0 +1,120 @@
+"""The safetensors container: 8 bytes of header length, a JSON header, the tensors' bytes."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any, Dict, List, Mapping, Tuple
+
+import numpy as np
+
+from .errors import ConversionError
+
+MAX_HEADER = 1 << 20
+_DTYPES = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "U8": np.dtype("u1")}
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+
+
+@dataclass
+class Archive:
+    """Tensors in file order and string metadata."""
+
+    metadata: Dict[str, str]
+    tensors: Dict[str, np.ndarray]
+
+
+def dump(archive: Archive) -> bytes:
+    """The bytes of a file; the same archive always gives the same bytes."""
+    header: Dict[str, Any] = {"__metadata__": dict(archive.metadata)}
+    parts: List[bytes] = []
+    offset = 0
+    for name, tensor in archive.tensors.items():
+        dtype = tensor.dtype.newbyteorder("<")
+        if dtype not in _NAMES:
+            raise ConversionError(f"tensor {name}: expected a dtype of {', '.join(_DTYPES)}, found {tensor.dtype}")
+        data = np.ascontiguousarray(tensor, dtype).tobytes()
+        header[name] = {
+            "dtype": _NAMES[dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [offset, offset + len(data)],
+        }
+        parts.append(data)
+        offset += len(data)
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=True).encode("ascii")
+    text += b" " * (-len(text) % 8)
+    if len(text) > MAX_HEADER:
+        raise ConversionError(f"header: expected at most {MAX_HEADER} bytes, found {len(text)}")
+    return len(text).to_bytes(8, "little") + text + b"".join(parts)
+
+
+def _unique(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        seen: set = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise ConversionError(f"header: key {key!r} appears twice")
+            seen.add(key)
+    return result
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 48
+
+
+def load(data: bytes) -> Archive:
+    """Parse a file; strict about everything the format fixes."""
+    if len(data) < 8:
+        raise ConversionError(f"file: expected at least 8 bytes, found {len(data)}")
+    length = int.from_bytes(data[:8], "little")
+    if length > MAX_HEADER:
+        raise ConversionError(f"header: expected at most {MAX_HEADER} bytes, found a length of {length}")
+    if 8 + length > len(data):
+        raise ConversionError(f"header: expected {length} bytes, found {len(data) - 8} (file cut short?)")
+    try:
+        header = json.loads(data[8 : 8 + length].decode("utf-8"), object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise ConversionError(f"header: expected JSON, found a text that is none ({error})") from None
+    if not isinstance(header, dict):
+        raise ConversionError(f"header: expected a JSON object, found {type(header).__name__}")
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise ConversionError("__metadata__: expected an object of strings, found something else")
+
+    body = memoryview(data)[8 + length :]
+    spans: List[Tuple[int, int, str]] = []
+    tensors: Dict[str, np.ndarray] = {}
+    for name, entry in header.items():
+        if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+            raise ConversionError(f"tensor {name}: expected dtype, shape and data_offsets, found something else")
+        dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+        if not isinstance(dtype, str) or dtype not in _DTYPES:
+            raise ConversionError(f"tensor {name}: expected a dtype of {', '.join(_DTYPES)}, found {dtype!r}")
+        if not isinstance(shape, list) or len(shape) > 8 or not all(_is_size(size) for size in shape):
+            raise ConversionError(f"tensor {name}: expected a shape of at most 8 sizes, found {shape!r:.80}")
+        if not isinstance(offsets, list) or len(offsets) != 2 or not all(_is_size(offset) for offset in offsets):
+            raise ConversionError(f"tensor {name}: expected two data_offsets, found {offsets!r:.80}")
+        begin, end = offsets
+        need = math.prod(shape) * _DTYPES[dtype].itemsize
+        if end - begin != need:
+            raise ConversionError(f"tensor {name}: expected {need} bytes for {dtype} {shape}, found {end - begin}")
+        if end > len(body):
+            raise ConversionError(f"tensor {name}: expected {end} bytes of data, found {len(body)} (file cut short?)")
+        spans.append((begin, end, name))
+        tensors[name] = np.frombuffer(body[begin:end], _DTYPES[dtype]).reshape(shape)
+    position = 0
+    for begin, end, name in sorted(spans):
+        if begin != position:
+            what = "overlap" if begin < position else "gap"
+            raise ConversionError(f"tensor {name}: expected data at offset {position}, found {begin} ({what})")
+        position = end
+    if position != len(body):
+        raise ConversionError(f"file: expected {position} bytes of data, found {len(body)}")
+    return Archive(dict(metadata), tensors)
+
+
+def check_finite(tensors: Mapping[str, np.ndarray]) -> None:
+    for name, tensor in tensors.items():
+        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+            raise ConversionError(f"tensor {name}: expected finite values, found {tensor[~np.isfinite(tensor)][0]}")

@@ -1,0 +1,83 @@
+"""A float64 forward pass in numpy: slow, plain, and the measure for everything else."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Mapping, Optional
+
+import numpy as np
+
+from .network import HEADS, LEVELS, Conv, ConcatRelu, Layer, Profile, UpsampleAdd, build_network, head_name, lookup_profile
+
+
+def prepare_input(image: np.ndarray, profile: Profile) -> np.ndarray:
+    """U8 pixels [H, W, 3] in the order R, G, B -> float64 [3, H', W'] as the first convolution reads them."""
+    pixels = image.astype(np.float64).transpose(2, 0, 1)
+    if profile.channels == "bgr":
+        pixels = pixels[::-1]
+    pixels = pixels - np.array(profile.mean)[:, None, None]
+    height, width = pixels.shape[1:]
+    return np.pad(pixels, ((0, 0), (0, -height % profile.pad_to), (0, -width % profile.pad_to)))
+
+
+def _convolve(value: np.ndarray, conv: Conv, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """One tap of the kernel at a time: a product of matrices each, or of elements where the convolution is depthwise."""
+    height, width = value.shape[1:]
+    out_height = (height - 1) // conv.stride + 1
+    out_width = (width - 1) // conv.stride + 1
+    pad = conv.padding
+    padded = np.pad(value, ((0, 0), (pad, pad), (pad, pad)))
+    result = np.repeat(bias, out_height * out_width).reshape(conv.c_out, out_height, out_width)
+    for dy in range(conv.kernel):
+        for dx in range(conv.kernel):
+            rows = slice(dy, dy + (out_height - 1) * conv.stride + 1, conv.stride)
+            columns = slice(dx, dx + (out_width - 1) * conv.stride + 1, conv.stride)
+            window = padded[:, rows, columns]
+            if conv.groups == 1:
+                product = weight[:, :, dy, dx] @ window.reshape(conv.c_in, -1)
+                result += product.reshape(result.shape)
+            else:
+                result += weight[:, 0, dy, dx][:, None, None] * window
+    return result
+
+
+def run_layers(layers: List[Layer], parameters: Mapping[str, np.ndarray], image: np.ndarray) -> Dict[str, np.ndarray]:
+    """Every layer's output [C, H, W] in float64, by name."""
+    values: Dict[str, np.ndarray] = {"image": image.astype(np.float64)}
+    for layer in layers:
+        if isinstance(layer, Conv):
+            weight = parameters[layer.name + ".weight"].astype(np.float64)
+            bias = parameters[layer.name + ".bias"].astype(np.float64)
+            result = _convolve(values[layer.source], layer, weight, bias)
+            if layer.slope is not None:
+                result = np.where(result > 0, result, result * layer.slope)
+        elif isinstance(layer, UpsampleAdd):
+            fine = values[layer.fine]
+            rows, columns = np.arange(fine.shape[1]) >> 1, np.arange(fine.shape[2]) >> 1
+            result = fine + values[layer.coarse][:, rows[:, None], columns[None, :]]
+        elif isinstance(layer, ConcatRelu):
+            result = np.maximum(np.concatenate([values[source] for source in layer.sources]), 0.0)
+        else:
+            raise TypeError(f"unknown layer {layer!r}")
+        values[layer.name] = result
+    return values
+
+
+def gather_heads(values: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
+    """Head maps [A * k, H, W] -> {"class": [N, 2], "box": [N, 4], "landmark": [N, 10]}, p3 first, row-major."""
+    outputs = {}
+    for head, count in HEADS:
+        maps = [values[head_name(level, head)] for level in LEVELS]
+        outputs[head] = np.concatenate([m.transpose(1, 2, 0).reshape(-1, count) for m in maps])
+    return outputs
+
+
+def forward(
+    architecture: str,
+    profile: str,
+    parameters: Mapping[str, np.ndarray],
+    image: np.ndarray,
+    layers: Optional[List[Layer]] = None,
+) -> Dict[str, np.ndarray]:
+    """Raw outputs (class logits, box, landmark; float64) for U8 pixels [H, W, 3] in the order R, G, B."""
+    layers = build_network(architecture, profile) if layers is None else layers
+    return gather_heads(run_layers(layers, parameters, prepare_input(image, lookup_profile(profile))))

@@ -1,0 +1,173 @@
+"""A network's weights as the library stores them; see `weights/README.md`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Dict, Iterable, List, Mapping, Tuple
+
+import numpy as np
+
+from . import archive
+from .errors import ConversionError
+from .forward import forward
+from .network import lookup_architecture, lookup_profile, parameter_shapes
+
+FORMAT = "retinaface-weights-1"
+REQUIRED_METADATA = ("format", "architecture", "profile", "version", "source", "licence")
+SELF_TEST_SIZE = (48, 64)  # height, width: level 5 is then 2 x 2 under a 3 x 4 level 4, so the upsampling crops
+SELF_TEST_TOLERANCE = 1e-4
+DTYPES = {"f32": np.dtype("<f4"), "f16": np.dtype("<f2")}
+_SELF_TEST = ("image", "class", "box", "landmark")
+
+
+@dataclass
+class Weights:
+    """Parameters (canonical names and order, BatchNorm folded) and what is said about them."""
+
+    architecture: str
+    profile: str
+    parameters: Dict[str, np.ndarray]
+    version: str = "1"
+    source: str = "not stated"
+    licence: str = "not stated"
+    extra: Dict[str, str] = field(default_factory=dict)
+
+    def metadata(self) -> Dict[str, str]:
+        return {
+            "format": FORMAT,
+            "architecture": self.architecture,
+            "profile": self.profile,
+            "version": self.version,
+            "source": self.source,
+            "licence": self.licence,
+            **self.extra,
+        }
+
+    def forward(self, image: np.ndarray) -> Dict[str, np.ndarray]:
+        return forward(self.architecture, self.profile, self.parameters, image)
+
+    def rounded(self, dtype: str) -> Weights:
+        """The same weights with values as a file of that dtype (f32, f16) holds them."""
+        parameters = {}
+        for name, value in self.parameters.items():
+            with np.errstate(over="ignore"):
+                stored = value.astype(DTYPES[dtype])
+            if not np.isfinite(stored).all():
+                raise ConversionError(f"tensor {name}: expected values that {dtype} can hold, found {np.abs(value).max():g}")
+            parameters[name] = stored
+        return Weights(
+            self.architecture, self.profile, parameters, self.version, self.source, self.licence, dict(self.extra)
+        )
+
+
+def check_shapes(found: Mapping[str, Tuple[int, ...]], expected: Mapping[str, Tuple[int, ...]], what: str) -> None:
+    """Every name once, with its shape, and nothing else."""
+    _check_names(found, expected, what)
+    for name, shape in expected.items():
+        if tuple(found[name]) != tuple(shape):
+            raise ConversionError(f"tensor {name}: expected shape {list(shape)}, found {list(found[name])}")
+
+
+def _check_names(found: Iterable[str], expected: Iterable[str], what: str) -> None:
+    missing = [name for name in expected if name not in set(found)]
+    unexpected = [name for name in found if name not in set(expected)]
+    if missing:
+        also = f"; {_list(unexpected)} found that {what} does not have" if unexpected else ""
+        raise ConversionError(f"missing: expected {_list(missing)} for {what}, found no such tensor{also}")
+    if unexpected:
+        raise ConversionError(f"unexpected: {what} has no {_list(unexpected)}")
+
+
+def _list(names: List[str]) -> str:
+    shown = ", ".join(f"{name!r:.80}" for name in names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
+
+
+def self_test_image(size: Tuple[int, int] = SELF_TEST_SIZE) -> np.ndarray:
+    """A deterministic U8 image [H, W, 3]: gradients, a bright ellipse with dark spots, and integer noise."""
+    height, width = size
+    y, x = np.mgrid[0:height, 0:width].astype(np.int64)
+    noise = (x * 7919 + y * 104729 + x * y * 31 + (x * x + 3 * y) * 17) % 61
+    inside = (2 * x - width) ** 2 * height * height + (2 * y - height) ** 2 * width * width < (height * width) ** 2 // 2
+    spots = ((x * 8 // width) % 3 == 1) & ((y * 8 // height) % 4 == 2)
+    red = 40 + x * 100 // width + noise + inside * 70 - spots * 40
+    green = 60 + y * 90 // height + noise // 2 + inside * 50 - spots * 45
+    blue = 150 - x * 60 // width + (noise * 3) % 37 - spots * 30
+    return np.clip(np.stack([red, green, blue], axis=-1), 0, 255).astype(np.uint8)
+
+
+def make_self_test(weights: Weights) -> Dict[str, np.ndarray]:
+    image = self_test_image()
+    outputs = {name: value.astype("<f4") for name, value in weights.forward(image).items()}
+    return {"selftest.image": image, **{f"selftest.{name}": outputs[name] for name in _SELF_TEST[1:]}}
+
+
+def dump(weights: Weights, dtype: str) -> bytes:
+    """The bytes of a weights file; the self-test is made from the values as stored."""
+    check_shapes(
+        {name: value.shape for name, value in weights.parameters.items()},
+        parameter_shapes(weights.architecture),
+        f"architecture {weights.architecture}",
+    )
+    stored = weights.rounded(dtype)
+    ordered = {name: stored.parameters[name] for name in parameter_shapes(weights.architecture)}
+    self_test = make_self_test(stored)
+    archive.check_finite(self_test)
+    return archive.dump(archive.Archive(weights.metadata(), {**ordered, **self_test}))
+
+
+def load(data: bytes) -> Weights:
+    """Read and validate a weights file and run its self-test."""
+    content = archive.load(data)
+    metadata = dict(content.metadata)
+    for key in REQUIRED_METADATA:
+        if key not in metadata:
+            raise ConversionError(f"metadata: expected key {key!r}, found none")
+    if metadata["format"] != FORMAT:
+        raise ConversionError(f"metadata format: expected {FORMAT!r}, found {metadata['format']!r:.80}")
+    lookup_architecture(metadata["architecture"])
+    lookup_profile(metadata["profile"])
+
+    self_test = {name: t for name, t in content.tensors.items() if name.startswith("selftest.")}
+    parameters = {name: t for name, t in content.tensors.items() if name not in self_test}
+    shapes = parameter_shapes(metadata["architecture"])
+    what = f"architecture {metadata['architecture']}"
+    check_shapes({name: tensor.shape for name, tensor in parameters.items()}, shapes, what)
+    for name, tensor in parameters.items():
+        if tensor.dtype.kind != "f":
+            raise ConversionError(f"tensor {name}: expected F32 or F16, found U8")
+    archive.check_finite(content.tensors)
+    weights = Weights(
+        architecture=metadata["architecture"],
+        profile=metadata["profile"],
+        parameters={name: parameters[name] for name in shapes},
+        version=metadata["version"],
+        source=metadata["source"],
+        licence=metadata["licence"],
+        extra={key: value for key, value in metadata.items() if key not in REQUIRED_METADATA},
+    )
+    if self_test:
+        _check_names(self_test, [f"selftest.{name}" for name in _SELF_TEST], "a self-test")
+        run_self_test(weights, self_test)
+    return weights
+
+
+def run_self_test(weights: Weights, self_test: Mapping[str, np.ndarray]) -> float:
+    """Compare with the stored outputs; the largest difference, or an error where it is too large."""
+    image = self_test["selftest.image"]
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape or image.size > 1 << 22:
+        raise ConversionError(f"selftest.image: expected U8 [H, W, 3] of moderate size, found {list(image.shape)}")
+    worst = 0.0
+    for name, value in weights.forward(image).items():
+        stored = self_test[f"selftest.{name}"]
+        if stored.dtype != np.dtype("<f4") or stored.shape != value.shape:
+            raise ConversionError(
+                f"selftest.{name}: expected F32 {list(value.shape)}, found {stored.dtype} {list(stored.shape)}"
+            )
+        difference = float(np.abs(stored - value).max())
+        if difference > SELF_TEST_TOLERANCE * max(1.0, float(np.abs(value).max())):
+            raise ConversionError(
+                f"self-test: expected {name} within {SELF_TEST_TOLERANCE:g} of the stored outputs, found {difference:g} off"
+            )
+        worst = max(worst, difference)
+    return worst
