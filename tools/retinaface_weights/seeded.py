@@ -10,7 +10,7 @@ from .network import Conv, build_network, convolutions
 from .weights_file import Weights
 
 _PIXEL_SCALE = 1.0 / 64.0  # pixels less the mean are of about this inverse size
-_HEAD_SCALE = {"class": 0.75, "box": 0.3, "landmark": 0.3}
+_HEAD_SCALE = {"class": 2.0, "box": 0.5, "landmark": 0.5}
 
 
 def _fan_in(conv: Conv) -> int:
@@ -38,7 +38,7 @@ def make_seeded(architecture: str, profile: str, seed: int) -> Weights:
         weight *= channel_gain[:, None, None, None]
         bias = random.randint(-64, 65, conv.c_out) / 256.0
         if kind == "class" and conv.name.startswith("head."):
-            bias += np.tile([1.5, -1.5], conv.c_out // 2)  # faces are rarer than background
+            bias += np.tile([0.75, -0.75], conv.c_out // 2)  # faces are rarer than background
         parameters[conv.name + ".weight"] = weight
         parameters[conv.name + ".bias"] = bias
     return Weights(
