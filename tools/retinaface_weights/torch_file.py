@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 import zipfile
 from dataclasses import dataclass
 from io import BytesIO
@@ -118,7 +119,7 @@ def _item_size(kind: str) -> int:
 def _read_zip(data: bytes) -> Any:
     try:
         archive = zipfile.ZipFile(BytesIO(data))
-    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, OverflowError, struct.error) as error:
         raise ConversionError(f"zip archive: expected a readable one, found a damaged or cut one ({error})") from None
     entries = {entry.filename: entry for entry in archive.infolist()}
     pickles = [name for name in entries if name == "data.pkl" or name.endswith("/data.pkl")]
@@ -134,7 +135,7 @@ def _read_zip(data: bytes) -> Any:
             raise ConversionError(f"zip archive: expected {name!r:.80} stored plainly, found it compressed")
         try:
             return archive.read(entry)
-        except (zipfile.BadZipFile, ValueError, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+        except (zipfile.BadZipFile, ValueError, OSError, EOFError, NotImplementedError, RuntimeError, struct.error) as error:
             raise ConversionError(f"zip archive: entry {name!r:.80} is damaged ({error})") from None
 
     if root + "byteorder" in entries and read(root + "byteorder").strip() != b"little":
@@ -221,14 +222,14 @@ def _find_state_dict(root: Any) -> Tuple[str, Dict[str, Any]]:
             return 0
         return sum(isinstance(v, Call) and v.function in (*_REBUILD_TENSOR, *_REBUILD_PARAMETER) for v in value.values())
 
-    if tensors_in(root):
-        return "", root
-    if isinstance(root, dict):
+    if isinstance(root, dict):  # nested first: beside a state dict there may be stray tensors, a best accuracy say
         found = [key for key in _NESTED_KEYS if tensors_in(root.get(key))]
         if len(found) == 1:
             return found[0], root[found[0]]
         if found:
             raise ConversionError(f"state dict: expected one, found several ({', '.join(found)})")
+    if tensors_in(root):
+        return "", root
     raise ConversionError("state dict: expected a dictionary of tensors, found none")
 
 
