@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """Convert RetinaFace weights to the library's file, and from it to other engines.
 
-    convert_weights.py mobilenet0.25_Final.pth -o model.safetensors     PyTorch (biubug6 and its like), zip or plain pickle
-    convert_weights.py mnet.25-0000.params -o model.safetensors         MXNet (insightface), graph beside it or --symbol
+    convert_weights.py mobilenet0.25_Final.pth -o model.safetensors   PyTorch (biubug6 and its like), zip or pickle
+    convert_weights.py mnet.25-0000.params -o model.safetensors       MXNet (insightface), graph beside it or --symbol
     convert_weights.py model.safetensors --dtype f16 -o half.safetensors
     convert_weights.py model.safetensors --onnx model.onnx --ncnn model --emit-hpp model.hpp
     convert_weights.py --seed 1 --architecture mobilenet025 --profile biubug6 -o random.safetensors
 
-Nothing that a file contains is ever executed.  Python 3.9 or newer and numpy; the package onnx for --onnx.  Exit code 1:
-the input is wrong; 2: the command line is.
+Nothing that a file contains is ever executed.  Python 3.9 or newer and numpy; the package onnx for --onnx.  Exit code
+1: the input is wrong; 2: the command line is.
 
 The exported networks take pixels 0..255 in the profile's channel order less the profile's mean: B, G, R less 104, 117,
 123 (biubug6, paper) or R, G, B as they are, padded right and bottom with 0 to a multiple of 32 (insightface).  ONNX:
@@ -28,8 +28,9 @@ import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple, TypeVar
 
+import numpy as np
 from retinaface_weights import (
     biubug6_names,
     header_export,
@@ -42,11 +43,12 @@ from retinaface_weights import (
 )
 from retinaface_weights.archive import MAX_HEADER
 from retinaface_weights.errors import ConversionError
-from retinaface_weights.folding import ConvSource, Row, expected_tensors, fold_network
+from retinaface_weights.folding import Row, expected_tensors, fold_network
 from retinaface_weights.network import ARCHITECTURES, PROFILES
 from retinaface_weights.weights_file import DTYPES, Weights
 
 MAX_INPUT = 1 << 30
+T = TypeVar("T")
 
 
 @dataclass
@@ -100,12 +102,12 @@ def read_map(path: Optional[Path]) -> Dict[str, str]:
     return mapping
 
 
-def rename(tensors: Dict[str, object], mapping: Dict[str, str]) -> Dict[str, object]:
+def rename(tensors: Dict[str, T], mapping: Dict[str, str]) -> Dict[str, T]:
     """Apply `--map`; every entry must be of use and no name may arise twice."""
     unused = [name for name in mapping if name not in tensors]
     if unused:
         raise ConversionError(f"map: expected a tensor {unused[0]!r:.80} in the input, found none")
-    result: Dict[str, object] = {}
+    result: Dict[str, T] = {}
     for name, tensor in tensors.items():
         new = mapping.get(name, name)
         if new in result:
@@ -124,6 +126,10 @@ def convert_torch(data: bytes, architecture: str, profile: str, mapping: Dict[st
     weights_file.check_shapes(
         {name: tensor.shape for name, tensor in used.items()}, expected, f"architecture {architecture}"
     )
+    integers = [name for name, tensor in used.items() if not tensor.is_floating]
+    if integers:
+        kind = used[integers[0]].storage.kind
+        raise ConversionError(f"tensor {integers[0]}: expected floating-point values, found {kind}")
     parameters, rows = fold_network(architecture, sources, lambda name: used[name].values())
     if extra:
         notes.append(f"left out, unused in inference: {summarise(extra)}")
@@ -139,9 +145,7 @@ def find_symbol(params: Path) -> Path:
     return symbol
 
 
-def convert_mxnet(
-    data: bytes, graph: bytes, architecture: str, profile: str, mapping: Dict[str, str]
-) -> Conversion:
+def convert_mxnet(data: bytes, graph: bytes, architecture: str, profile: str, mapping: Dict[str, str]) -> Conversion:
     tensors = rename(mxnet_file.read_params(data), mapping)
     sources, ignored, notes = mxnet_file.read_graph(graph, architecture)
     expected = expected_tensors(architecture, sources)
@@ -223,23 +227,54 @@ def print_table(rows: List[Row]) -> None:
 
 def parse_arguments(argv: Optional[List[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__.split("\n\n")[0], epilog=__doc__.split("\n\n", 1)[1], formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__.split("\n\n")[0],
+        epilog=__doc__.split("\n\n", 1)[1],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("input", nargs="?", type=Path, help="a PyTorch file (.pth), MXNet parameters (.params) or a weights file (.safetensors)")
+    parser.add_argument(
+        "input",
+        nargs="?",
+        type=Path,
+        help="a PyTorch file (.pth), MXNet parameters (.params) or a weights file (.safetensors)",
+    )
     parser.add_argument("-o", "--output", type=Path, help="weights file to write")
-    parser.add_argument("--architecture", choices=sorted(ARCHITECTURES), help="default: mobilenet025, or as the weights file says")
-    parser.add_argument("--profile", choices=sorted(PROFILES), help="default: biubug6 for PyTorch files, insightface for MXNet files, or as the weights file says")
+    parser.add_argument(
+        "--architecture", choices=sorted(ARCHITECTURES), help="default: mobilenet025, or as the weights file says"
+    )
+    parser.add_argument(
+        "--profile",
+        choices=sorted(PROFILES),
+        help="default: biubug6 for PyTorch files, insightface for MXNet files, or as the weights file says",
+    )
     parser.add_argument("--version", help="metadata: version of the weights")
     parser.add_argument("--source", help="metadata: where the values come from")
     parser.add_argument("--licence", help="metadata: terms of the values")
-    parser.add_argument("--dtype", choices=sorted(DTYPES), help="how values are stored (default: as in a weights file, else f32)")
-    parser.add_argument("--map", type=Path, metavar="FILE", help="JSON object that renames tensors: name in the file -> expected name")
-    parser.add_argument("--symbol", type=Path, metavar="FILE", help="the graph of MXNet parameters (default: NAME-symbol.json beside them)")
+    parser.add_argument(
+        "--dtype", choices=sorted(DTYPES), help="how values are stored (default: as in a weights file, else f32)"
+    )
+    parser.add_argument(
+        "--map", type=Path, metavar="FILE", help="JSON object that renames tensors: name in the file -> expected name"
+    )
+    parser.add_argument(
+        "--symbol",
+        type=Path,
+        metavar="FILE",
+        help="the graph of MXNet parameters (default: NAME-symbol.json beside them)",
+    )
     parser.add_argument("--onnx", type=Path, metavar="OUT.onnx", help="also write the network as an ONNX model")
-    parser.add_argument("--onnx-maps", action="store_true", help="the ONNX model's outputs are the heads' nine maps instead of rows")
+    parser.add_argument(
+        "--onnx-maps", action="store_true", help="the ONNX model's outputs are the heads' nine maps instead of rows"
+    )
     parser.add_argument("--ncnn", type=Path, metavar="PREFIX", help="also write PREFIX.param and PREFIX.bin for ncnn")
-    parser.add_argument("--emit-hpp", type=Path, metavar="OUT.hpp", help="also write a C++ header with the weights (f16 unless --dtype says f32)")
-    parser.add_argument("--symbol-name", metavar="NAME", help="what --emit-hpp calls the weights (default: from the header's name)")
+    parser.add_argument(
+        "--emit-hpp",
+        type=Path,
+        metavar="OUT.hpp",
+        help="also write a C++ header with the weights (f16 unless --dtype says f32)",
+    )
+    parser.add_argument(
+        "--symbol-name", metavar="NAME", help="what --emit-hpp calls the weights (default: from the header's name)"
+    )
     parser.add_argument("--seed", type=int, help="make a random network for tests instead of reading one")
     parser.add_argument("--quiet", action="store_true", help="print no table")
     args = parser.parse_args(argv)
@@ -296,12 +331,16 @@ def run(args: argparse.Namespace) -> None:
 def main(argv: Optional[List[str]] = None) -> int:
     args = parse_arguments(argv)
     try:
-        run(args)
+        with np.errstate(all="ignore"):  # what is not finite is found and named, without numpy's remarks
+            run(args)
     except ConversionError as error:
         print("convert_weights.py: error: " + " ".join(str(error).split()), file=sys.stderr)
         return 1
     except MemoryError:
-        print("convert_weights.py: error: expected an input that fits into memory, found one that does not", file=sys.stderr)
+        print(
+            "convert_weights.py: error: expected an input that fits into memory, found one that does not",
+            file=sys.stderr,
+        )
         return 1
     return 0
 

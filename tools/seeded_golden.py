@@ -31,7 +31,9 @@ SIZES = ((1, 1), (33, 47), (64, 48), (129, 97))  # width, height
 class WithActivation(nn.Sequential):
     """Convolution with bias, then the given activation."""
 
-    def __init__(self, c_in: int, c_out: int, size: int, activation: nn.Module, stride: int = 1, groups: int = 1) -> None:
+    def __init__(
+        self, c_in: int, c_out: int, size: int, activation: nn.Module, stride: int = 1, groups: int = 1
+    ) -> None:
         super().__init__(nn.Conv2d(c_in, c_out, size, stride, size // 2, groups=groups), activation)
 
 
@@ -200,7 +202,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("weights", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--profile", choices=("biubug6", "insightface", "paper"), help="default: as the weights file says")
+    parser.add_argument(
+        "--profile", choices=("biubug6", "insightface", "paper"), help="default: as the weights file says"
+    )
     args = parser.parse_args()
 
     network, metadata = load_network(args.weights, args.profile)

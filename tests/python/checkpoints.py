@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Tuple
 
 import numpy as np
-
 from retinaface_weights import biubug6_names
 from retinaface_weights.folding import expected_tensors
-from retinaface_weights.network import LEVELS, Conv, ConcatRelu, UpsampleAdd, build_network
+from retinaface_weights.network import LEVELS, ConcatRelu, Conv, UpsampleAdd, build_network
 
 MAGIC = 0x1950A86A20F9469CFC6C
 
@@ -94,7 +93,9 @@ def _references(state: Dict[Any, Any], legacy: bool) -> Tuple[Dict[Any, Any], Li
             strides.insert(0, step)
             step *= size
         call = (Persistent((*identifier, None) if legacy else identifier), 0, value.shape, tuple(strides), False)
-        return Invoke(Name("torch._utils", "_rebuild_tensor_v2"), (*call, Invoke(Name("collections", "OrderedDict"), ())))
+        return Invoke(
+            Name("torch._utils", "_rebuild_tensor_v2"), (*call, Invoke(Name("collections", "OrderedDict"), ()))
+        )
 
     return convert(state), arrays
 
@@ -205,6 +206,14 @@ class MxnetModel:
         while self.nodes[index]["op"] != operator:
             index = self.nodes[index]["inputs"][0][0]
         return self.nodes[index]
+
+    def crop_in(self, layer: str) -> Dict[str, Any]:
+        """The crop that a pyramid sum reads."""
+        return self.nodes[self.nodes[self.places[layer]]["inputs"][1][0]]
+
+    def rewire(self, node: Dict[str, Any], position: int, layer: str) -> None:
+        """Let a node read another layer's value."""
+        node["inputs"][position] = [self.places[layer], 0, 0]
 
     def symbol(self) -> bytes:
         heads = [[index, 0, 0] for index in self.heads]

@@ -86,7 +86,9 @@ def state() -> Dict[str, np.ndarray]:
 # PyTorch files.
 
 
-def test_all_forms_of_a_state_dict_give_the_same_weights(tmp_path: Path, capsys: Any, state: Dict[str, np.ndarray]) -> None:
+def test_all_forms_of_a_state_dict_give_the_same_weights(
+    tmp_path: Path, capsys: Any, state: Dict[str, np.ndarray]
+) -> None:
     prefixed = {"module." + name: value for name, value in state.items()}
     unused = {**prefixed, "module.body.fc.weight": np.zeros((1000, 256), np.float32)}
     forms = {
@@ -94,7 +96,9 @@ def test_all_forms_of_a_state_dict_give_the_same_weights(tmp_path: Path, capsys:
         "zip": zip_file(state),
         "legacy_module": legacy_file(prefixed),
         "zip_nested_module_fc": zip_file({"epoch": 3, "state_dict": unused, "optimizer": {"lr": None}}),
-        "legacy_nested": legacy_file({"best": np.zeros(1, np.float32), "model": state, "arguments": Invoke(Name("argparse", "Namespace"), ())}),
+        "legacy_nested": legacy_file(
+            {"best": np.zeros(1, np.float32), "model": state, "arguments": Invoke(Name("argparse", "Namespace"), ())}
+        ),
     }
     results = []
     for name, data in forms.items():
@@ -138,7 +142,9 @@ def test_folding_agrees_with_the_formula(state: Dict[str, np.ndarray]) -> None:
     scale = p["fpn.merge1.1.weight"] / np.sqrt(p["fpn.merge1.1.running_var"] + 1e-5)
     bias = p["fpn.merge1.1.bias"] - p["fpn.merge1.1.running_mean"] * scale
     folded = conversion.weights.parameters
-    np.testing.assert_allclose(folded["fpn.p3.merge.weight"], p["fpn.merge1.0.weight"] * scale.reshape(-1, 1, 1, 1), rtol=1e-14)
+    np.testing.assert_allclose(
+        folded["fpn.p3.merge.weight"], p["fpn.merge1.0.weight"] * scale.reshape(-1, 1, 1, 1), rtol=1e-14
+    )
     np.testing.assert_allclose(folded["fpn.p3.merge.bias"], bias, rtol=1e-13)
 
 
@@ -146,7 +152,16 @@ def test_light_architecture_from_a_state_dict(tmp_path: Path, capsys: Any) -> No
     (tmp_path / "in.pth").write_bytes(zip_file(random_state("mobilenet025_light")))
     message = fails(capsys, tmp_path / "in.pth", "-o", tmp_path / "out")
     assert "body.stage1.5" in message  # it is not the ordinary network, and the converter does not guess
-    convert(capsys, tmp_path / "in.pth", "-o", tmp_path / "out", "--architecture", "mobilenet025_light", "--profile", "paper")
+    convert(
+        capsys,
+        tmp_path / "in.pth",
+        "-o",
+        tmp_path / "out",
+        "--architecture",
+        "mobilenet025_light",
+        "--profile",
+        "paper",
+    )
     assert load(tmp_path / "out").parameters["backbone.conv0.weight"].shape == (16, 3, 7, 7)
 
 
@@ -166,15 +181,24 @@ def _with(state: Dict[str, np.ndarray], **changes: Any) -> Dict[str, Any]:
     [
         ({"fpn__output1__0__weight": None}, ["missing", "fpn.output1.0.weight"]),
         ({"extra__weight": np.zeros(3, np.float32)}, ["unexpected", "extra.weight"]),
-        ({"fpn__output1__0__weight": np.zeros((64, 32, 1, 1), np.float32)}, ["fpn.output1.0.weight", "[64, 64, 1, 1]", "[64, 32, 1, 1]"]),
+        (
+            {"fpn__output1__0__weight": np.zeros((64, 32, 1, 1), np.float32)},
+            ["fpn.output1.0.weight", "[64, 64, 1, 1]", "[64, 32, 1, 1]"],
+        ),
         ({"fpn__output1__1__running_var": np.full(64, -1, np.float32)}, ["running_var", "at least 0", "-1"]),
         ({"fpn__output1__1__bias": np.full(64, np.nan, np.float32)}, ["fpn.output1.1.bias", "finite", "nan"]),
-        ({"module__fpn__output1__1__bias": np.zeros(64, np.float32)}, ["fpn.output1.1.bias", "with and without", "module."]),
+        (
+            {"module__fpn__output1__1__bias": np.zeros(64, np.float32)},
+            ["fpn.output1.1.bias", "with and without", "module."],
+        ),
+        ({"fpn__output1__1__bias": np.zeros(64, np.int64)}, ["fpn.output1.1.bias", "floating", "torch.LongStorage"]),
         ({"fpn__output1__1__bias": "text"}, ["fpn.output1.1.bias", "tensor", "str"]),
         ({"ClassHead__0__conv1x1__bias": np.full(4, 1e39, np.float64)}, ["head.p3.class.bias", "f32", "1e+39"]),
     ],
 )
-def test_wrong_state_dicts(tmp_path: Path, capsys: Any, state: Dict[str, np.ndarray], changes: Dict[str, Any], words: List[str]) -> None:
+def test_wrong_state_dicts(
+    tmp_path: Path, capsys: Any, state: Dict[str, np.ndarray], changes: Dict[str, Any], words: List[str]
+) -> None:
     (tmp_path / "in.pth").write_bytes(legacy_file(_with(state, **changes)))
     message = fails(capsys, tmp_path / "in.pth", "-o", tmp_path / "out")
     assert all(word in message for word in words), message
@@ -194,7 +218,9 @@ def test_wrong_state_dicts(tmp_path: Path, capsys: Any, state: Dict[str, np.ndar
         b"\x8c\x02os\x8c\x06system\x93\x8c\x0etouch {marker}\x85R",
     ],
 )
-def test_nothing_is_executed(tmp_path: Path, capsys: Any, state: Dict[str, np.ndarray], writer: Any, attack: Any) -> None:
+def test_nothing_is_executed(
+    tmp_path: Path, capsys: Any, state: Dict[str, np.ndarray], writer: Any, attack: Any
+) -> None:
     marker = tmp_path / "executed"
 
     def fill(value: Any) -> Any:
@@ -202,7 +228,9 @@ def test_nothing_is_executed(tmp_path: Path, capsys: Any, state: Dict[str, np.nd
             command = f"touch {marker}".encode()
             return value.replace(b"\x8c\x0etouch {marker}", b"X" + struct.pack("<I", len(command)) + command)
         if isinstance(value, Invoke):
-            return Invoke(value.function, tuple(a.format(marker=marker) if isinstance(a, str) else a for a in value.arguments))
+            return Invoke(
+                value.function, tuple(a.format(marker=marker) if isinstance(a, str) else a for a in value.arguments)
+            )
         return value
 
     for content in ({**state, "payload": fill(attack)}, {"state_dict": state, "payload": fill(attack)}):
@@ -224,7 +252,9 @@ def test_attributes_and_unknown_opcodes_are_refused(tmp_path: Path, capsys: Any)
 def test_bombs_are_refused(tmp_path: Path, capsys: Any, state: Dict[str, np.ndarray]) -> None:
     # A tensor of 2^40 values over a storage of one, with strides of 0.
     data = legacy_file({**state, "fc.weight": np.zeros((1,), np.float32)})
-    wide = data.replace(pickle_bytes((1,))[2:-1] * 2, pickle_bytes((1 << 20, 1 << 20))[2:-1] + pickle_bytes((0, 0))[2:-1])
+    wide = data.replace(
+        pickle_bytes((1,))[2:-1] * 2, pickle_bytes((1 << 20, 1 << 20))[2:-1] + pickle_bytes((0, 0))[2:-1]
+    )
     assert wide != data
     (tmp_path / "in.pth").write_bytes(wide)
     assert "fc.weight" in fails(capsys, tmp_path / "in.pth", "-o", tmp_path / "out")
@@ -272,7 +302,14 @@ def test_other_files_are_refused(tmp_path: Path, capsys: Any) -> None:
 
 
 def test_usage_errors() -> None:
-    for arguments in ([], ["a"], ["-o", "b"], ["a", "--seed", "1", "-o", "b"], ["a", "-o", "b", "--dtype", "f8"], ["--seed", "-1", "-o", "b"]):
+    for arguments in (
+        [],
+        ["a"],
+        ["-o", "b"],
+        ["a", "--seed", "1", "-o", "b"],
+        ["a", "-o", "b", "--dtype", "f8"],
+        ["--seed", "-1", "-o", "b"],
+    ):
         with pytest.raises(SystemExit) as caught:
             convert_weights.main(arguments)
         assert caught.value.code == 2
@@ -337,7 +374,9 @@ def test_self_test_is_of_the_stored_values() -> None:
 
 def test_self_test_notices_a_changed_value() -> None:
     content = archive.load((DATA / "seeded_mobilenet025.safetensors").read_bytes())
-    content.tensors["backbone.block7.pointwise.bias"] = content.tensors["backbone.block7.pointwise.bias"] + np.float16(0.25)
+    content.tensors["backbone.block7.pointwise.bias"] = content.tensors["backbone.block7.pointwise.bias"] + np.float16(
+        0.25
+    )
     with pytest.raises(ConversionError, match="self-test"):
         weights_file.load(archive.dump(content))
 
@@ -397,7 +436,9 @@ def test_broken_weights_files(tmp_path: Path, capsys: Any, name: str) -> None:
 
 def test_weights_file_as_input(tmp_path: Path, capsys: Any) -> None:
     source = DATA / "seeded_mobilenet025.safetensors"
-    assert "expected mobilenet025_light" in fails(capsys, source, "-o", tmp_path / "out", "--architecture", "mobilenet025_light")
+    assert "expected mobilenet025_light" in fails(
+        capsys, source, "-o", tmp_path / "out", "--architecture", "mobilenet025_light"
+    )
     assert "profile changed" in convert(capsys, source, "-o", tmp_path / "out", "--profile", "insightface")
     changed = load(tmp_path / "out")
     assert changed.profile == "insightface"
@@ -496,10 +537,16 @@ def test_mxnet_network_by_its_graph(tmp_path: Path, capsys: Any) -> None:
     conv = model.find("context.p4.conv7_3", "Convolution")
     norm = model.find("context.p4.conv7_3", "BatchNorm")
     weight, bias = (model.parameters[model.nodes[conv["inputs"][i][0]]["name"]].astype(np.float64) for i in (1, 2))
-    gamma, beta, mean, variance = (model.parameters[model.nodes[i[0]]["name"].lower()].astype(np.float64) for i in norm["inputs"][1:])
+    gamma, beta, mean, variance = (
+        model.parameters[model.nodes[i[0]]["name"].lower()].astype(np.float64) for i in norm["inputs"][1:]
+    )
     scale = gamma / np.sqrt(variance + 2e-5)
-    np.testing.assert_allclose(weights.parameters["context.p4.conv7_3.weight"], weight * scale.reshape(-1, 1, 1, 1), rtol=1e-6)
-    np.testing.assert_allclose(weights.parameters["context.p4.conv7_3.bias"], (bias - mean) * scale + beta, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(
+        weights.parameters["context.p4.conv7_3.weight"], weight * scale.reshape(-1, 1, 1, 1), rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        weights.parameters["context.p4.conv7_3.bias"], (bias - mean) * scale + beta, rtol=1e-5, atol=1e-7
+    )
     head = model.find("head.p3.class", "Convolution")
     origin = model.parameters[model.nodes[head["inputs"][1][0]]["name"]]
     # Rows there: background large, background small, face large, face small.
@@ -535,9 +582,9 @@ def _swap(items: List[Any], first: int, second: int) -> None:
         (lambda m: _swap(m.find("context.p3", "Concat")["inputs"], 1, 2), "expected"),
         (lambda m: _swap(m.find("context.p3", "Concat")["inputs"], 0, 1), "expected"),
         (lambda m: m.find("context.p3", "Concat")["attrs"].update(dim="2"), "dim"),
-        (lambda m: m.find("fpn.p3.lateral", "Convolution")["inputs"].__setitem__(0, [m.places["backbone.block4.pointwise"], 0, 0]), "expected"),
-        (lambda m: m.nodes[m.nodes[m.places["fpn.p4.sum"]]["inputs"][1][0]]["inputs"].__setitem__(1, [m.places["fpn.p3.lateral"], 0, 0]), "crop"),
-        (lambda m: m.nodes[m.nodes[m.places["fpn.p4.sum"]]["inputs"][1][0]]["attrs"].update(center_crop="True"), "center_crop"),
+        (lambda m: m.rewire(m.find("fpn.p3.lateral", "Convolution"), 0, "backbone.block4.pointwise"), "expected"),
+        (lambda m: m.rewire(m.crop_in("fpn.p4.sum"), 1, "fpn.p3.lateral"), "crop"),
+        (lambda m: m.crop_in("fpn.p4.sum")["attrs"].update(center_crop="True"), "center_crop"),
         (lambda m: m.nodes[m.places["fpn.p4.sum"]].update(op="elemwise_mul"), "elemwise_mul"),
         (lambda m: _swap(m.heads, 0, 3), "expected"),
         (lambda m: _swap(m.heads, 1, 2), "num_filter"),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Dict, Optional
+from typing import Dict
 
 from .folding import ConvSource, Norm
-from .network import LEVELS, build_network, convolutions, lookup_architecture
+from .network import LEVELS, lookup_architecture
 
 EPSILON = 1e-5
 _UNUSED = re.compile(r"(body\.)?fc\.(weight|bias)")

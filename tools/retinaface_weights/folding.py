@@ -57,7 +57,9 @@ def expected_tensors(architecture: str, sources: Dict[str, ConvSource]) -> Dict[
     return shapes
 
 
-def fold(weight: np.ndarray, bias: Optional[np.ndarray], source: ConvSource, get: Callable[[str], np.ndarray]) -> Tuple[np.ndarray, np.ndarray]:
+def fold(
+    weight: np.ndarray, bias: Optional[np.ndarray], source: ConvSource, get: Callable[[str], np.ndarray]
+) -> Tuple[np.ndarray, np.ndarray]:
     """Weight and bias in double with the BatchNorm in them."""
     bias = np.zeros(weight.shape[0]) if bias is None else bias
     norm = source.norm
@@ -95,7 +97,9 @@ def fold_network(
             parameters[f"{conv.name}.{kind}"] = value
         norm = [name for name in source.names() if name not in (source.weight, source.bias)]
         bias_names = [name for name in (source.bias, *norm) if name]
-        weight_names = [source.weight] + ([n for n in (source.norm.gamma, source.norm.variance) if n] if source.norm else [])
+        weight_names = [source.weight] + (
+            [n for n in (source.norm.gamma, source.norm.variance) if n] if source.norm else []
+        )
         rows.append(Row(conv.name + ".weight", weight.shape, tuple(weight_names), bool(norm)))
         rows.append(Row(conv.name + ".bias", bias.shape, tuple(bias_names), bool(norm)))
     return parameters, rows

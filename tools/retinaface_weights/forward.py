@@ -6,7 +6,18 @@ from typing import Dict, List, Mapping, Optional
 
 import numpy as np
 
-from .network import HEADS, LEVELS, Conv, ConcatRelu, Layer, Profile, UpsampleAdd, build_network, head_name, lookup_profile
+from .network import (
+    HEADS,
+    LEVELS,
+    ConcatRelu,
+    Conv,
+    Layer,
+    Profile,
+    UpsampleAdd,
+    build_network,
+    head_name,
+    lookup_profile,
+)
 
 
 def prepare_input(image: np.ndarray, profile: Profile) -> np.ndarray:
@@ -20,7 +31,7 @@ def prepare_input(image: np.ndarray, profile: Profile) -> np.ndarray:
 
 
 def _convolve(value: np.ndarray, conv: Conv, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """One tap of the kernel at a time: a product of matrices each, or of elements where the convolution is depthwise."""
+    """One tap of the kernel at a time: a product of matrices, or of elements where the convolution is depthwise."""
     height, width = value.shape[1:]
     out_height = (height - 1) // conv.stride + 1
     out_width = (width - 1) // conv.stride + 1

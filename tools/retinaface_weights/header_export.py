@@ -1,7 +1,7 @@
 """A weights file inside a C++ header.
 
-The whole file travels as base64 in string literals, one a line: compilers take that quickly (0.07 s for a f16 file, less
-than for literals of ordinary length), and no literal is longer than `-Wpedantic` allows (65,536 characters).
+The whole file travels as base64 in string literals, one a line: compilers take that quickly (0.07 s for a f16 file,
+less than for literals of ordinary length), and no literal is longer than `-Wpedantic` allows (65,536 characters).
 """
 
 from __future__ import annotations

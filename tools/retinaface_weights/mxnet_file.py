@@ -1,7 +1,7 @@
 """MXNet models: an NDArray list (`.params`) and the graph that says what it means (`-symbol.json`).
 
-The graph is followed from its nine outputs to the image and compared, node by node, with the architecture.  Which tensor
-is which follows from where the graph uses it; names mean nothing.
+The graph is followed from its nine outputs to the image and compared, node by node, with the architecture.  Which
+tensor is which follows from where the graph uses it; names mean nothing.
 
 Two orders differ from the canonical ones.  Levels: the graph's outputs come coarse to fine.  Channels: MXNet files have
 the large anchor first and, for the class head, all background channels before all face channels; `head_order` gives
@@ -20,7 +20,7 @@ import numpy as np
 
 from .errors import ConversionError
 from .folding import ConvSource, Norm
-from .network import ANCHORS, HEADS, LEVELS, Conv, ConcatRelu, Layer, UpsampleAdd, build_network, head_name
+from .network import ANCHORS, HEADS, LEVELS, ConcatRelu, Conv, Layer, UpsampleAdd, build_network, head_name
 
 _LIST_MAGIC = 0x112
 _ARRAY_V1, _ARRAY_V2, _ARRAY_V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
@@ -160,7 +160,9 @@ class _Node:
             if isinstance(default, bool):
                 return {"True": True, "1": True, "False": False, "0": False}[text]
             if isinstance(default, tuple):
-                return tuple(int(number.strip().rstrip("L")) for number in text.strip("()[] ").split(",") if number.strip())
+                return tuple(
+                    int(number.strip().rstrip("L")) for number in text.strip("()[] ").split(",") if number.strip()
+                )
             if isinstance(default, (int, float)):
                 return type(default)(text)
             return text
@@ -268,7 +270,9 @@ class _Matcher:
         fixed = node.value("fix_gamma", True)
         if fixed:
             self.ignored.append(gamma)
-        self._match_convolution(conv, node.inputs[0], Norm(None if fixed else gamma, beta, mean, variance, epsilon), None)
+        self._match_convolution(
+            conv, node.inputs[0], Norm(None if fixed else gamma, beta, mean, variance, epsilon), None
+        )
 
     def _match_convolution(self, conv: Conv, index: int, norm: Optional[Norm], order: Optional[List[int]]) -> None:
         node = self._node(index)
@@ -329,7 +333,11 @@ def read_graph(text: bytes, architecture: str) -> Tuple[Dict[str, ConvSource], L
         graph = json.loads(text.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise ConversionError(f"graph: expected JSON, found a text that is none ({error})") from None
-    if not isinstance(graph, dict) or not isinstance(graph.get("nodes"), list) or not isinstance(graph.get("heads"), list):
+    if (
+        not isinstance(graph, dict)
+        or not isinstance(graph.get("nodes"), list)
+        or not isinstance(graph.get("heads"), list)
+    ):
         raise ConversionError("graph: expected an object with nodes and heads, found something else")
     nodes = [_Node(index, raw) for index, raw in enumerate(graph["nodes"])]
     heads = graph["heads"]

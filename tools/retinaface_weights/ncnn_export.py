@@ -7,7 +7,7 @@ from typing import Dict, List, Tuple
 
 import numpy as np
 
-from .network import LEVELS, HEADS, Conv, ConcatRelu, Layer, UpsampleAdd, build_network, head_name
+from .network import HEADS, LEVELS, ConcatRelu, Conv, Layer, UpsampleAdd, build_network, head_name
 from .weights_file import Weights
 
 _MAGIC = 7767517
@@ -84,10 +84,14 @@ def export(weights: Weights) -> Tuple[str, bytes]:
             kind = "Convolution" if layer.groups == 1 else "ConvolutionDepthWise"
             writer.produce(kind, layer.name, [writer.take(layer.source)], layer.name, _conv_parameters(layer))
             values.append(_RAW_FP32)
-            values += [weights.parameters[f"{layer.name}.{part}"].astype("<f4").tobytes() for part in ("weight", "bias")]
+            values += [
+                weights.parameters[f"{layer.name}.{part}"].astype("<f4").tobytes() for part in ("weight", "bias")
+            ]
         elif isinstance(layer, UpsampleAdd):
             upsampled = layer.name + ".upsampled"
-            writer.write("Interp", upsampled, [writer.take(layer.coarse), writer.take(layer.fine)], [upsampled], "0=1 5=1")
+            writer.write(
+                "Interp", upsampled, [writer.take(layer.coarse), writer.take(layer.fine)], [upsampled], "0=1 5=1"
+            )
             writer.produce("BinaryOp", layer.name, [writer.take(layer.fine), upsampled], layer.name, "0=0")
         elif isinstance(layer, ConcatRelu):
             concat = layer.name + ".concat"

@@ -7,7 +7,7 @@ from typing import Any, Dict, List
 import numpy as np
 
 from .errors import ConversionError
-from .network import HEADS, LEVELS, Conv, ConcatRelu, Layer, UpsampleAdd, build_network, head_name, lookup_profile
+from .network import HEADS, LEVELS, ConcatRelu, Conv, Layer, UpsampleAdd, build_network, head_name, lookup_profile
 from .weights_file import Weights
 
 _OPSET = 13
@@ -62,8 +62,12 @@ class _Graph:
         A coarse size n goes with a fine one of 2n or 2n - 1; floor(i * n / fine) is then i >> 1 for every i.
         """
         name = layer.name
-        channels = self.node("Slice", [self.node("Shape", [layer.coarse], name + ".coarse_shape"), "zero", "two"], name + ".channels")
-        size = self.node("Slice", [self.node("Shape", [layer.fine], name + ".fine_shape"), "two", "four"], name + ".size")
+        channels = self.node(
+            "Slice", [self.node("Shape", [layer.coarse], name + ".coarse_shape"), "zero", "two"], name + ".channels"
+        )
+        size = self.node(
+            "Slice", [self.node("Shape", [layer.fine], name + ".fine_shape"), "two", "four"], name + ".size"
+        )
         target = self.node("Concat", [channels, size], name + ".target", axis=0)
         self.node(
             "Resize", [layer.coarse, "", "", target], name + ".upsampled",
@@ -97,7 +101,10 @@ def export(weights: Weights, raw_maps: bool = False) -> bytes:
     for head, values in HEADS:
         maps = [head_name(level, head) for level in LEVELS]
         if raw_maps:
-            outputs += [tensor(name, [1, 2 * values, f"height_p{level}", f"width_p{level}"]) for level, name in zip(LEVELS, maps)]
+            outputs += [
+                tensor(name, [1, 2 * values, f"height_p{level}", f"width_p{level}"])
+                for level, name in zip(LEVELS, maps)
+            ]
             continue
         shape = graph.constant(f"{head}.shape", np.array([1, -1, values], np.int64))
         rows = []

@@ -83,13 +83,17 @@ class PickleReader:
                     return self._pop()
                 handler = _HANDLERS.get(name)
                 if handler is None:
-                    raise ConversionError(f"{self._what}: opcode {name} at byte {position} has no place in a weights file")
+                    raise ConversionError(
+                        f"{self._what}: opcode {name} at byte {position} has no place in a weights file"
+                    )
                 handler(self, argument)
         except ConversionError:
             raise
         except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, struct.error) as error:
             where = "its start" if position is None else f"byte {position} ({name})"
-            raise ConversionError(f"{self._what}: expected a pickle, found a damaged or cut one at {where}: {error}") from None
+            raise ConversionError(
+                f"{self._what}: expected a pickle, found a damaged or cut one at {where}: {error}"
+            ) from None
         raise ConversionError(f"{self._what}: expected a pickle, found none")
 
     # The stack.
@@ -116,12 +120,15 @@ class PickleReader:
                 return values
         raise ValueError("no mark on the stack")
 
+    def _drop_to_mark(self) -> None:
+        self._pop_to_mark()
+
     # What opcodes do.
 
     def _global(self, name: str) -> None:
         if name not in self._allowed and name not in _INERT and name != _ORDERED_DICT:
             raise ConversionError(
-                f"{self._what}: the pickle asks for {name!r:.100}, which has no place in a weights file (nothing was executed)"
+                f"{self._what}: expected names that a weights file needs, found {name!r:.100} (nothing was executed)"
             )
         self._push(Global(name))
 
@@ -189,10 +196,6 @@ class PickleReader:
     def _put(self, index: int) -> None:
         self._memo[index] = self._top()
 
-    def _string(self, value: Any) -> None:
-        # Python 2 wrote byte strings; genops gives them as text already.
-        self._push(value)
-
 
 def _constant(value: Any) -> Callable[[PickleReader, Any], None]:
     return lambda reader, _: reader._push(value)
@@ -207,7 +210,7 @@ _HANDLERS: Dict[str, Callable[[PickleReader, Any], None]] = {
     "FRAME": _nothing,
     "MARK": lambda reader, _: reader._push(_MARK),
     "POP": lambda reader, _: reader._stack.pop(),
-    "POP_MARK": lambda reader, _: reader._pop_to_mark() and None,
+    "POP_MARK": lambda reader, _: reader._drop_to_mark(),
     "NONE": _constant(None),
     "NEWTRUE": _constant(True),
     "NEWFALSE": _constant(False),
@@ -238,9 +241,20 @@ _HANDLERS: Dict[str, Callable[[PickleReader, Any], None]] = {
 _HANDLERS.update(
     dict.fromkeys(
         (
-            "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",
-            "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8",
+            "BININT",
+            "BININT1",
+            "BININT2",
+            "LONG1",
+            "BINFLOAT",
+            "BINUNICODE",
+            "SHORT_BINUNICODE",
+            "BINUNICODE8",
+            "BINSTRING",
+            "SHORT_BINSTRING",
+            "BINBYTES",
+            "SHORT_BINBYTES",
+            "BINBYTES8",
         ),  # fmt: skip
-        PickleReader._string,
+        PickleReader._push,
     )
 )

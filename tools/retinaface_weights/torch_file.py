@@ -1,4 +1,4 @@
-"""PyTorch state dicts, read without PyTorch and without executing anything: zip archives and the older plain pickles."""
+"""PyTorch state dicts, zip archives and older plain pickles, read without PyTorch and without executing anything."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ _STORAGE_DTYPES = {
     "torch.ByteStorage": "u1",
     "torch.BoolStorage": "u1",
 }
+_FLOATING = ("torch.FloatStorage", "torch.DoubleStorage", "torch.HalfStorage", "torch.BFloat16Storage")
 _REBUILD_TENSOR = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor")
 _REBUILD_PARAMETER = ("torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state")
 _ALLOWED = frozenset((*_STORAGE_DTYPES, *_REBUILD_TENSOR, *_REBUILD_PARAMETER))
@@ -59,6 +60,10 @@ class LazyTensor:
     shape: Tuple[int, ...]
     strides: Tuple[int, ...]
 
+    @property
+    def is_floating(self) -> bool:
+        return self.storage.kind in _FLOATING
+
     def values(self) -> np.ndarray:
         array = self.storage.array()[self.offset :]
         strides = tuple(stride * array.itemsize for stride in self.strides)
@@ -87,7 +92,9 @@ def _as_tensor(name: str, value: Any) -> Optional[LazyTensor]:
         or len(shape) > 8
         or not all(_is_count(number) for number in (offset, *shape, *strides))
     ):
-        raise ConversionError(f"tensor {name}: expected offset, shape and strides as small numbers, found something else")
+        raise ConversionError(
+            f"tensor {name}: expected offset, shape and strides as small numbers, found something else"
+        )
     if math.prod(shape) > _MAX_ELEMENTS:
         raise ConversionError(f"tensor {name}: expected at most {_MAX_ELEMENTS} values, found shape {list(shape)}")
     if math.prod(shape) > 0:
@@ -135,7 +142,15 @@ def _read_zip(data: bytes) -> Any:
             raise ConversionError(f"zip archive: expected {name!r:.80} stored plainly, found it compressed")
         try:
             return archive.read(entry)
-        except (zipfile.BadZipFile, ValueError, OSError, EOFError, NotImplementedError, RuntimeError, struct.error) as error:
+        except (
+            zipfile.BadZipFile,
+            ValueError,
+            OSError,
+            EOFError,
+            NotImplementedError,
+            RuntimeError,
+            struct.error,
+        ) as error:
             raise ConversionError(f"zip archive: entry {name!r:.80} is damaged ({error})") from None
 
     if root + "byteorder" in entries and read(root + "byteorder").strip() != b"little":
@@ -220,7 +235,9 @@ def _find_state_dict(root: Any) -> Tuple[str, Dict[str, Any]]:
     def tensors_in(value: Any) -> int:
         if not isinstance(value, dict):
             return 0
-        return sum(isinstance(v, Call) and v.function in (*_REBUILD_TENSOR, *_REBUILD_PARAMETER) for v in value.values())
+        return sum(
+            isinstance(v, Call) and v.function in (*_REBUILD_TENSOR, *_REBUILD_PARAMETER) for v in value.values()
+        )
 
     if isinstance(root, dict):  # nested first: beside a state dict there may be stray tensors, a best accuracy say
         found = [key for key in _NESTED_KEYS if tensors_in(root.get(key))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, Iterable, List, Mapping, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Tuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ FORMAT = "retinaface-weights-1"
 REQUIRED_METADATA = ("format", "architecture", "profile", "version", "source", "licence")
 SELF_TEST_SIZE = (48, 64)  # height, width: level 5 is then 2 x 2 under a 3 x 4 level 4, so the upsampling crops
 SELF_TEST_TOLERANCE = 1e-4
-DTYPES = {"f32": np.dtype("<f4"), "f16": np.dtype("<f2")}
+DTYPES: Dict[str, "np.dtype[Any]"] = {"f32": np.dtype("<f4"), "f16": np.dtype("<f2")}
 _SELF_TEST = ("image", "class", "box", "landmark")
 
 
@@ -53,7 +53,9 @@ class Weights:
             with np.errstate(over="ignore"):
                 stored = value.astype(DTYPES[dtype])
             if not np.isfinite(stored).all():
-                raise ConversionError(f"tensor {name}: expected values that {dtype} can hold, found {np.abs(value).max():g}")
+                raise ConversionError(
+                    f"tensor {name}: expected values that {dtype} can hold, found {np.abs(value).max():g}"
+                )
             parameters[name] = stored
         return Weights(
             self.architecture, self.profile, parameters, self.version, self.source, self.licence, dict(self.extra)
@@ -165,9 +167,10 @@ def run_self_test(weights: Weights, self_test: Mapping[str, np.ndarray]) -> floa
                 f"selftest.{name}: expected F32 {list(value.shape)}, found {stored.dtype} {list(stored.shape)}"
             )
         difference = float(np.abs(stored - value).max())
-        if difference > SELF_TEST_TOLERANCE * max(1.0, float(np.abs(value).max())):
+        allowed = SELF_TEST_TOLERANCE * max(1.0, float(np.abs(value).max()))
+        if not difference <= allowed:  # true for NaN as well
             raise ConversionError(
-                f"self-test: expected {name} within {SELF_TEST_TOLERANCE:g} of the stored outputs, found {difference:g} off"
+                f"self-test: expected {name} within {allowed:g} of the stored outputs, found {difference:g} off"
             )
         worst = max(worst, difference)
     return worst
