@@ -1,0 +1,30 @@
+#pragma once
+
+#include <array>
+
+#include "config.hpp"
+
+RETINAFACE_BEGIN_NAMESPACE
+
+/// Position in pixels of the image given to detect(): x right, y down, pixel (i, j) covers [i, i + 1) x [j, j + 1).
+struct Point {
+    float x = 0;
+    float y = 0;
+};
+
+/// Corners (x1, y1) top left, (x2, y2) bottom right. Not clipped to the image unless the weights' profile says so.
+struct Box {
+    float x1 = 0;
+    float y1 = 0;
+    float x2 = 0;
+    float y2 = 0;
+};
+
+struct Face {
+    float score = 0;  ///< probability, 0..1
+    Box box;
+    /// The eye on the image's left, the eye on its right, nose tip, mouth corner on its left, on its right.
+    std::array<Point, 5> landmarks{};
+};
+
+RETINAFACE_END_NAMESPACE

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cassert>
+#include <cstddef>
+
+#include "config.hpp"
+
+RETINAFACE_BEGIN_NAMESPACE
+
+/// A pointer and a length (C++17 has no std::span). Owns nothing.
+template <class T>
+class Span {
+public:
+    constexpr Span() noexcept = default;
+    constexpr Span(T* data, std::size_t size) noexcept : data_(data), size_(size) {}
+
+    constexpr T* data() const noexcept { return data_; }
+    constexpr std::size_t size() const noexcept { return size_; }
+    constexpr bool empty() const noexcept { return size_ == 0; }
+    constexpr T* begin() const noexcept { return data_; }
+    constexpr T* end() const noexcept { return data_ + size_; }
+    constexpr T& operator[](std::size_t i) const noexcept {
+        assert(i < size_);
+        return data_[i];
+    }
+
+private:
+    T* data_ = nullptr;
+    std::size_t size_ = 0;
+};
+
+RETINAFACE_END_NAMESPACE

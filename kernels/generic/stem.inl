@@ -1,0 +1,60 @@
+// First convolution, one output row: vectors over output channels, several output pixels share each weight.
+
+template <int K, int Stride, int Channels, int PixelStride, int Pixels>
+RETINAFACE_INLINE void stem_pixels(const StemArgs& s, int x) {
+    constexpr int kVectors = (Channels + kWidth - 1) / kWidth;
+    constexpr int kLanes = Channels < kWidth ? Channels : kWidth;
+    Vec acc[Pixels][kVectors];
+    RETINAFACE_UNROLL
+    for (int v = 0; v < kVectors; ++v) {
+        const Vec bias = load_lanes(s.bias + v * kWidth, kLanes);
+        RETINAFACE_UNROLL
+        for (int i = 0; i < Pixels; ++i) acc[i][v] = bias;
+    }
+    const float* w = s.weights;
+    for (int ky = 0; ky < K; ++ky) {
+        const float* row = s.rows[ky] + (x * Stride - K / 2) * PixelStride;
+        for (int kx = 0; kx < K; ++kx, row += PixelStride) {
+            RETINAFACE_UNROLL
+            for (int c = 0; c < 3; ++c) {
+                RETINAFACE_UNROLL
+                for (int v = 0; v < kVectors; ++v) {
+                    const Vec weight = load_lanes(w, kLanes);
+                    w += kLanes;
+                    RETINAFACE_UNROLL
+                    for (int i = 0; i < Pixels; ++i)
+                        accumulate(acc[i][v], broadcast(row[i * Stride * PixelStride + c]), weight);
+                }
+            }
+        }
+    }
+    const Vec slope = broadcast(s.slope);
+    float* dst = s.dst + static_cast<std::ptrdiff_t>(x) * Channels;
+    RETINAFACE_UNROLL
+    for (int i = 0; i < Pixels; ++i) {
+        RETINAFACE_UNROLL
+        for (int v = 0; v < kVectors; ++v) store_lanes(dst + i * Channels + v * kWidth, activate(acc[i][v], slope), kLanes);
+    }
+}
+
+template <int K, int Stride, int Channels, int PixelStride>
+inline void stem_row(const StemArgs& s) {
+    constexpr int kPixels = Channels > kWidth ? 4 : 8;
+    int x = 0;
+    for (; x + kPixels <= s.width_out; x += kPixels) stem_pixels<K, Stride, Channels, PixelStride, kPixels>(s, x);
+    for (; x < s.width_out; ++x) stem_pixels<K, Stride, Channels, PixelStride, 1>(s, x);
+}
+
+inline void stem(const StemArgs& s) {
+    if (s.kernel == 3) {
+        if (s.pixel_stride == 3)
+            stem_row<3, 2, 8, 3>(s);
+        else
+            stem_row<3, 2, 8, 4>(s);
+    } else {
+        if (s.pixel_stride == 3)
+            stem_row<7, 4, 16, 3>(s);
+        else
+            stem_row<7, 4, 16, 4>(s);
+    }
+}

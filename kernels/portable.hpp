@@ -1,0 +1,35 @@
+// Portable kernels: plain C++, or xsimd where RETINAFACE_USE_XSIMD is defined.
+#pragma once
+
+#include <cstring>
+#include <type_traits>
+
+#include "types.hpp"
+
+#if RETINAFACE_ISA_PORTABLE
+
+#if defined(RETINAFACE_USE_XSIMD)
+#include <xsimd/xsimd.hpp>
+#endif
+
+RETINAFACE_BEGIN_NAMESPACE
+namespace kernels {
+namespace portable {
+#define RETINAFACE_THIS_ISA portable
+#include "portable/vec.hpp"
+
+#include "generic/common.inl"
+#include "generic/gemm.inl"
+#include "generic/pixels.inl"
+#include "generic/stem.inl"
+#include "generic/depthwise.inl"
+#include "generic/winograd.inl"
+#include "generic/logits.inl"
+
+#include "generic/table.inl"
+#undef RETINAFACE_THIS_ISA
+}  // namespace portable
+}  // namespace kernels
+RETINAFACE_END_NAMESPACE
+
+#endif
