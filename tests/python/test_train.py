@@ -1,0 +1,276 @@
+"""Tests of tools/train: the network, matching, readers, the measure, and a shortened training on drawn faces.
+
+They need PyTorch and Pillow and are skipped, visibly, without them; one also needs the reference weights, looked for in
+$RETINAFACE_SHARED or beside the repository in ../shared.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import random
+import sys
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: training is not tested")
+pytest.importorskip("PIL", reason="Pillow is not installed: training is not tested")
+from PIL import Image, ImageDraw  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = Path(os.environ.get("RETINAFACE_SHARED", ROOT.parent / "shared"))
+sys.path.insert(0, str(ROOT / "tools" / "train"))
+
+import anchors  # noqa: E402
+import data  # noqa: E402
+import evaluate  # noqa: E402
+import export  # noqa: E402
+import losses  # noqa: E402
+import model  # noqa: E402
+import train  # noqa: E402
+
+
+def draw_face(draw: ImageDraw.ImageDraw, x: float, y: float, side: float) -> tuple[list[float], list[float]]:
+    """Draws a face of the given side around (x, y); its box [4] and landmarks [10]."""
+    box = [x - 0.4 * side, y - 0.5 * side, x + 0.4 * side, y + 0.5 * side]
+    draw.ellipse(box, fill=(225, 180, 150), outline=(120, 80, 60))
+    points = [(-0.17, -0.12), (0.17, -0.12), (0.0, 0.05), (-0.13, 0.24), (0.13, 0.24)]
+    marks = []
+    for dx, dy in points:
+        px, py, r = x + dx * side, y + dy * side, max(1.0, 0.05 * side)
+        draw.ellipse([px - r, py - r, px + r, py + r], fill=(40, 20, 20))
+        marks += [px, py]
+    return box, marks
+
+
+def drawn_photo(rng: random.Random, side: int = 160, faces: int = 3) -> tuple[Image.Image, list, list]:
+    """A noisy picture with some faces that do not overlap, and as many discs of other colours."""
+    noise = np.random.default_rng(rng.randrange(1 << 30)).integers(0, 255, (side // 8, side // 8, 3), np.uint8)
+    image = Image.fromarray(noise).resize((side, side), Image.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(image)
+    boxes, marks = [], []
+    half = side / 2
+    cells = rng.sample([(0, 0), (0, 1), (1, 0), (1, 1)], min(faces, 4))
+    for row, column in cells:
+        size = rng.uniform(28, 60)
+        x, y = ((k + 0.5) * half + rng.uniform(-8, 8) for k in (column, row))
+        box, points = draw_face(draw, x, y, size)
+        boxes.append(box)
+        marks.append(points)
+    return image, boxes, marks
+
+
+def write_set(folder: Path, name: str, count: int, seed: int, faces: int = 3) -> None:
+    """NAME.tar, NAME.jsonl and NAME.teacher.jsonl with drawn photographs."""
+    rng = random.Random(seed)
+    rows, teacher = [], []
+    with tarfile.open(folder / f"{name}.tar", "w") as archive:
+        for k in range(count):
+            image, boxes, marks = drawn_photo(rng, faces=faces)
+            stream = io.BytesIO()
+            image.save(stream, "JPEG", quality=92)
+            file = f"drawn_{name}_{k}.jpg"
+            member = tarfile.TarInfo(file)
+            member.size = len(stream.getvalue())
+            stream.seek(0)
+            archive.addfile(member, stream)
+            rows.append({"file": file, "width": image.width, "height": image.height, "boxes": boxes})
+            teacher.append({"file": file, "faces": [[0.99, *box, *mark] for box, mark in zip(boxes, marks)]})
+    for suffix, lines in (("jsonl", rows), ("teacher.jsonl", teacher)):
+        (folder / f"{name}.{suffix}").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_state_dict_names_and_output_order() -> None:
+    network = model.RetinaFace().eval()
+    names = set(network.state_dict())
+    assert {"body.stage1.0.0.weight", "ssh1.conv7x7_3.1.bias", "ClassHead.2.conv1x1.bias", "fpn.merge2.0.weight"} <= names
+    logits, boxes, points = network(torch.zeros(2, 3, 65, 97))
+    count = len(anchors.make_anchors(65, 97))
+    assert logits.shape == (2, count, 2) and boxes.shape == (2, count, 4) and points.shape == (2, count, 10)
+
+
+@pytest.mark.skipif(not (SHARED / "golden").is_dir(), reason=f"no reference outputs: {SHARED} is absent")
+@pytest.mark.parametrize("name", ["tiny", "vga"])
+def test_official_weights_reproduce_their_outputs(name: str) -> None:
+    network = model.load_detector(str(SHARED / "weights" / "biubug6_mobilenet0.25_Final.pth")).eval()
+    image = np.asarray(Image.open(SHARED / "golden" / "biubug6" / f"{name}.png").convert("RGB"))
+    expected = np.load(SHARED / "golden" / "biubug6" / f"{name}.npz")
+    pixels = train.prepare(torch.from_numpy(image[None, :, :, ::-1].copy()), torch.device("cpu"))
+    with torch.no_grad():
+        logits, boxes, points = network(pixels)
+    for values, key in ((logits.softmax(-1), "conf"), (boxes, "loc"), (points, "landms")):
+        assert np.abs(values[0].numpy() - expected[key]).max() < 1e-4
+
+
+def test_anchors_and_codes() -> None:
+    table = anchors.make_anchors(33, 40)
+    assert len(table) == 2 * (5 * 5 + 3 * 3 + 2 * 2)
+    assert table[0].tolist() == [4, 4, 16, 16] and table[1].tolist() == [4, 4, 32, 32]
+    assert table[2].tolist() == [12, 4, 16, 16] and table[50].tolist() == [8, 8, 64, 64]
+    boxes = anchors.corners(table) + np.array([1, -2, 5, 3])
+    assert np.allclose(anchors.decode_boxes(anchors.encode_boxes(boxes, table), table), boxes, atol=1e-3)
+    points = np.random.default_rng(0).uniform(0, 40, (len(table), 10))
+    assert np.allclose(anchors.decode_landmarks(anchors.encode_landmarks(points, table), table), points, atol=1e-3)
+
+
+def test_tiny_faces_get_anchors_and_ignored_regions_do_not() -> None:
+    table = anchors.make_anchors(256, 256)
+    boxes = np.array([[60, 60, 67, 68], [100, 100, 160, 165]], np.float32)
+    label, index = anchors.match(table, boxes, np.array([[200, 200, 240, 240]], np.float32))
+    assert ((label == 1) & (index == 0)).sum() == 3
+    assert ((label == 1) & (index == 1)).sum() >= 3
+    inside = (np.abs(table[:, :2] - 220) < 8).all(axis=1) & (table[:, 2] == 32)
+    assert inside.any() and (label[inside] == anchors.IGNORED).all()
+
+
+def test_mirror_swaps_sides_of_the_landmarks() -> None:
+    canvas = data.Canvas(Image.new("RGB", (100, 50)))
+    canvas.boxes = [np.array([10, 5, 30, 25], np.float32)]
+    canvas.landmarks = [np.array([14, 10, 26, 10, 20, 15, 15, 20, 25, 20], np.float32)]
+    data.mirror(canvas)
+    assert canvas.boxes[0].tolist() == [70, 5, 90, 25]
+    assert canvas.landmarks[0].tolist() == [74, 10, 86, 10, 80, 15, 75, 20, 85, 20]
+
+
+def test_crops_keep_labels_on_the_faces() -> None:
+    """After every distortion of geometry, the decoded eyes still lie on dark pixels of a bright face."""
+    rng = random.Random(4)
+    photos = []
+    for k in range(6):
+        image, boxes, marks = drawn_photo(rng)
+        photos.append(data.Photo(f"drawn_{k}", image, np.array(boxes, np.float32), np.array(marks, np.float32)))
+    options = data.AugmentOptions(plain=1.0, negative=0.0, mosaic=0.3, smallest=24)
+    crops = data.CropDataset(photos, [], [(128, 1, 1.0)], options, seed=2)
+    table = anchors.make_anchors(128, 128)
+    checked = 0
+    for _ in range(30):
+        crop = crops.sample(rng, 128)
+        positive = crop["label"] == 1
+        points = anchors.decode_landmarks(crop["landmark"][positive], table[positive])
+        sides = np.sqrt(anchors.area(anchors.decode_boxes(crop["box"][positive], table[positive])))
+        for face, side in zip(points.reshape(-1, 5, 2), sides):
+            x, y = int(face[0, 0]), int(face[0, 1])
+            if side > 30 and 1 <= x < 127 and 1 <= y < 127:
+                checked += 1
+                assert crop["image"][y - 1 : y + 2, x - 1 : x + 2].mean(axis=2).min() < 110
+    assert checked > 50
+
+
+def test_labels_of_people_and_teacher_merge() -> None:
+    people = np.array([[10, 10, 30, 30]], np.float32)
+    points = list(range(10))
+    teacher = np.array(
+        [[0.95, 10, 10, 34, 34, *points], [0.97, 60, 60, 80, 80, *points], [0.5, 90, 90, 99, 99, *points]], np.float32)
+    boxes, landmarks, ignored = data.merge_labels(people, teacher, 0.25)
+    assert boxes.tolist() == [[10, 10, 31, 31], [60, 60, 80, 80]]
+    assert landmarks.tolist() == [points, points] and ignored.tolist() == [[90, 90, 99, 99]]
+
+
+def test_wider_reader(tmp_path: Path) -> None:
+    folder = tmp_path / "images" / "0--Parade"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (64, 48), (10, 20, 30)).save(folder / "a.jpg")
+    Image.new("RGB", (32, 32)).save(folder / "b.jpg")
+    (tmp_path / "label.txt").write_text(
+        "# 0--Parade/a.jpg\n"
+        "10 12 20 16 12.0 14.0 0.0 20.0 14.0 0.0 16.0 18.0 0.0 13.0 22.0 0.0 19.0 22.0 1.0 0.82\n"
+        "40 30 8 9 " + "-1.0 " * 15 + "0.3\n"
+        "5 5 0 0 " + "-1.0 " * 15 + "0.3\n"
+        "# 0--Parade/b.jpg\n"
+        "1 2 3 4\n")
+    first, second = data.read_wider(tmp_path / "label.txt")
+    assert first.name == "0--Parade/a.jpg" and first.image.size == (64, 48)
+    assert first.boxes.tolist() == [[10, 12, 30, 28], [40, 30, 48, 39]]
+    assert first.landmarks[0].tolist() == [12, 14, 20, 14, 16, 18, 13, 22, 19, 22]
+    assert np.isnan(first.landmarks[1]).all()
+    assert second.boxes.tolist() == [[1, 2, 4, 6]] and np.isnan(second.landmarks).all()
+
+
+def test_house_ap_by_hand() -> None:
+    truth = np.array([[0, 0, 20, 20], [50, 50, 70, 70], [90, 90, 96, 96]], np.float32)
+
+    def row(score: float, *box: float) -> list[float]:
+        return [score, *box, *([0.0] * 10)]
+
+    found = np.array([
+        row(0.9, 0, 0, 20, 20),      # found
+        row(0.8, 1, 1, 21, 21),      # a second time: false alarm
+        row(0.7, 90, 90, 96, 96),    # under 8 px: neither
+        row(0.6, 52, 50, 72, 70),    # found
+    ])
+    marks = evaluate.judge(found, truth)
+    assert marks.outcome.tolist() == [1, 0, -1, 1] and marks.counted.tolist() == [True, True, False]
+    assert evaluate.pooled_ap([marks]) == pytest.approx(0.5 + 0.5 * 2 / 3)
+    assert evaluate.at_threshold([marks], 0.7) == (0.5, 0.5)
+    assert evaluate.threshold_for_recall([marks], 1.0) == pytest.approx(0.6)
+    reference = np.array([row(0.9, 0, 0, 20, 20)])
+    reference[0, 5::2] = 2.0
+    errors, sides = evaluate.landmark_errors([found], [reference])
+    assert errors.tolist() == pytest.approx([0.1]) and sides.tolist() == [20]
+
+
+def test_suppression_and_bootstrap() -> None:
+    boxes = np.array([[0, 0, 10, 10], [1, 1, 11, 11], [30, 30, 40, 40]], float)
+    assert evaluate.suppress(boxes, np.array([0.5, 0.9, 0.3])).tolist() == [1, 2]
+    good = [evaluate.Marks(np.array([0.9]), np.array([1]), np.array([0]), np.array([9.0]), np.array([True]))] * 4
+    bad = [evaluate.Marks(np.array([0.9]), np.array([0]), np.array([-1]), np.array([9.0]), np.array([True]))] * 4
+    mean, low, high, share = evaluate.bootstrap(good, bad, rounds=20)
+    assert (mean, low, high, share) == (1.0, 1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("kind", ["ohem", "focal"])
+def test_loss_is_finite_without_faces_and_with_a_teacher(kind: str) -> None:
+    outputs = tuple(torch.randn(2, 50, n, requires_grad=True) for n in (2, 4, 10))
+    target = {
+        "label": torch.zeros(2, 50, dtype=torch.int64), "box": torch.zeros(2, 50, 4),
+        "landmark": torch.zeros(2, 50, 10), "has_landmark": torch.zeros(2, 50, dtype=torch.bool),
+        "distillable": torch.ones(2, 50, dtype=torch.bool),
+    }
+    options = losses.LossOptions(class_loss=kind, distill_box=1.0, distill_landmark=1.0)
+    teacher = tuple(torch.randn(2, 50, n) for n in (2, 4, 10))
+    loss, parts = losses.multi_task_loss(outputs, target, teacher, options)
+    loss.backward()
+    assert torch.isfinite(loss) and parts["box"] == 0.0 and torch.isfinite(outputs[2].grad).all()
+
+
+def test_short_training_resumes_learns_and_exports(tmp_path: Path) -> None:
+    """The documented commands, shortened: train, stop, go on, measure, export."""
+    write_set(tmp_path, "train", 40, seed=1)
+    write_set(tmp_path, "val", 12, seed=2)
+    write_set(tmp_path, "negatives", 12, seed=3, faces=0)
+    run = tmp_path / "run"
+
+    def command(steps: int) -> list[str]:
+        return [
+            "--data", str(tmp_path), "--eval-data", str(tmp_path), "--out", str(run), "--steps", str(steps),
+            "--crop", "128", "--batch", "12", "--large-crops", "0", "--dev-share", "0.1", "--ema", "0.95",
+            "--lr", "4e-3", "--device", "cpu",
+        ]
+
+    train.train(train.parse_arguments(command(50)))
+    assert torch.load(run / "last.pt", weights_only=True)["step"] == 50
+    final = train.train(train.parse_arguments(command(250)))
+    assert torch.load(run / "last.pt", weights_only=True)["step"] == 250
+    lines = (run / "log.csv").read_text().splitlines()
+    assert lines[0].startswith("step,crops,seconds,lr,class,box,landmark") and len(lines) == 1 + 5
+    assert float(lines[-1].split(",")[4]) < 0.5 * float(lines[1].split(",")[4])
+
+    network = model.load_detector(str(final)).eval()
+    photos = data.read_tar(tmp_path / "val.tar", tmp_path / "val.jsonl")
+    marks = [evaluate.judge(evaluate.detect(network, p.image), p.boxes) for p in photos]
+    assert evaluate.pooled_ap(marks) > 0.7
+
+    evaluate.main([str(final), "--data", str(tmp_path), "--scales", "1", "--crowds", "2"])
+    if not export.CONVERTER.exists():
+        pytest.skip("the converter is absent: export is not tested")
+    pytest.importorskip("numpy")
+    output = tmp_path / "weights.safetensors"
+    assert export.main([str(final), str(output), "--version", "test", "--source", "drawn faces", "--licence", "none"]) == 0
+    assert output.stat().st_size < 2_000_000
+    (length,) = np.frombuffer(output.read_bytes()[:8], "<u8")
+    header = json.loads(output.read_bytes()[8 : 8 + int(length)])
+    assert header["__metadata__"]["profile"] == "biubug6" and header["__metadata__"]["version"] == "test"

@@ -1,0 +1,98 @@
+"""The multi-task loss: class, box, five landmarks, and distillation from a reference network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+import torch.nn.functional as F
+
+Outputs = tuple[Tensor, Tensor, Tensor]
+"""Raw class [B, N, 2], box [B, N, 4] and landmark [B, N, 10] outputs."""
+
+
+@dataclass
+class LossOptions:
+    """Weights and shapes of the terms. Every term is a mean over its anchors, summed over its values."""
+
+    class_weight: float = 1.0
+    box_weight: float = 1.0
+    landmark_weight: float = 1.0
+    distill_box: float = 0.0
+    distill_landmark: float = 0.0
+    class_loss: str = "ohem"
+    """`ohem`: softmax cross-entropy with hard-negative mining, as in the paper; `focal`: focal loss on all anchors."""
+    negatives: float = 7.0
+    """Mined negatives per positive, over the whole batch: images without a face give their hardest anchors too."""
+    focal_gamma: float = 2.0
+    box_beta: float = 0.3
+    landmark_beta: float = 0.2
+    """Where smooth-L1 turns from quadratic to linear, in units of 0.1 anchor sizes. Below 1, the loss keeps pulling
+    at errors of a few percent, which is what landmark accuracy is about."""
+    teacher_score: float = 0.6
+    """Distil only where the reference network is at least this sure."""
+
+
+def class_loss(logits: Tensor, label: Tensor, options: LossOptions) -> Tensor:
+    """Scalar class loss of logits [B, N, 2] against labels [B, N] (1, 0 or negative: ignored)."""
+    loss = F.cross_entropy(logits.flatten(0, 1), label.flatten().clamp(min=0), reduction="none")
+    label = label.flatten()
+    positive = label == 1
+    count = positive.sum().clamp(min=1)
+    if options.class_loss == "focal":
+        probability = torch.exp(-loss)
+        balance = torch.where(positive, 0.5, 0.5)
+        focal = balance * (1 - probability) ** options.focal_gamma * loss
+        return focal[label >= 0].sum() / count * 4.0
+    background = loss.detach().masked_fill(label != 0, -1.0)
+    mined = min(int(options.negatives * int(count)), int((label == 0).sum()))
+    hardest = background.topk(mined).indices
+    return (loss[positive].sum() + loss[hardest].sum()) / count
+
+
+def multi_task_loss(
+    outputs: Outputs, target: dict[str, Tensor], teacher: Outputs | None, options: LossOptions
+) -> tuple[Tensor, dict[str, float]]:
+    """Total loss and its parts.
+
+    `target`: label [B, N] int64, box [B, N, 4], landmark [B, N, 10], has_landmark [B, N] bool, distillable [B, N]
+    bool (anchors where the reference network can be trusted: it is poor at tiny faces).
+    """
+    logits, boxes, points = (value.float() for value in outputs)
+    label = target["label"]
+    if teacher is not None:
+        teacher_probability = teacher[0].float().softmax(-1)[..., 1]
+        # A face that nobody labelled but the reference network sees clearly must not be taught as background.
+        label = label.masked_fill((label == 0) & (teacher_probability > 0.5) & target["distillable"], -1)
+    positive = label == 1
+    count = positive.sum().clamp(min=1)
+    parts = {"class": class_loss(logits, label, options)}
+    parts["box"] = (
+        F.smooth_l1_loss(boxes[positive], target["box"][positive], reduction="sum", beta=options.box_beta) / count
+    )
+    marked = positive & target["has_landmark"]
+    parts["landmark"] = F.smooth_l1_loss(
+        points[marked], target["landmark"][marked], reduction="sum", beta=options.landmark_beta
+    ) / marked.sum().clamp(min=1)
+    total = (
+        options.class_weight * parts["class"]
+        + options.box_weight * parts["box"]
+        + options.landmark_weight * parts["landmark"]
+    )
+    if teacher is not None:
+        sure = (teacher_probability > options.teacher_score) & target["distillable"]
+        sure_count = sure.sum().clamp(min=1)
+        parts["distill_box"] = (
+            F.smooth_l1_loss(boxes[sure], teacher[1].float()[sure], reduction="sum", beta=options.box_beta) / sure_count
+        )
+        parts["distill_landmark"] = (
+            F.smooth_l1_loss(points[sure], teacher[2].float()[sure], reduction="sum", beta=options.landmark_beta)
+            / sure_count
+        )
+        total = (
+            total
+            + options.distill_box * parts["distill_box"]
+            + options.distill_landmark * parts["distill_landmark"]
+        )
+    return total, {name: float(value.detach()) for name, value in parts.items()}
