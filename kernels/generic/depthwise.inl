@@ -1,38 +1,52 @@
-// Depthwise 3x3, one output row, one vector of channels at a time with its nine weights in registers; neighbouring output pixels
-// share the input columns they have in common.
+// Depthwise 3x3, one output row. Pixels are the outer loop, so that memory is read in order; a group of neighbouring output pixels
+// shares each weight and the input columns they have in common.
 
 /// Output pixel x at the left or right edge, where a column of taps may lie outside.
-template <int Stride>
-RETINAFACE_INLINE void dwconv3x3_edge(const DepthwiseArgs& d, int x, int c, int lanes) {
-    Vec acc = load_lanes(d.bias + c, lanes);
-    for (int ky = 0; ky < 3; ++ky) {
-        for (int kx = 0; kx < 3; ++kx) {
-            const int column = x * Stride + kx - 1;
-            if (column < 0 || column >= d.width_in) continue;
-            const Vec v = load_lanes(d.rows[ky] + static_cast<std::ptrdiff_t>(column) * d.channels + c, lanes);
-            acc = fma(v, load_lanes(d.weights + (ky * 3 + kx) * d.channels + c, lanes), acc);
+inline void dwconv3x3_edge(const DepthwiseArgs& d, int x) {
+    const Vec slope = broadcast(d.slope);
+    for (int c = 0; c < d.channels; c += kWidth) {
+        const int lanes = d.channels - c < kWidth ? d.channels - c : kWidth;
+        Vec acc = load_lanes(d.bias + c, lanes);
+        for (int ky = 0; ky < 3; ++ky) {
+            for (int kx = 0; kx < 3; ++kx) {
+                const int column = x * d.stride + kx - 1;
+                if (column < 0 || column >= d.width_in) continue;
+                const Vec v = load_lanes(d.rows[ky] + static_cast<std::ptrdiff_t>(column) * d.channels + c, lanes);
+                acc = fma(v, load_lanes(d.weights + (ky * 3 + kx) * d.channels + c, lanes), acc);
+            }
         }
+        store_lanes(d.dst + static_cast<std::ptrdiff_t>(x) * d.channels + c, activate(acc, slope), lanes);
     }
-    store_lanes(d.dst + static_cast<std::ptrdiff_t>(x) * d.channels + c, activate(acc, broadcast(d.slope)), lanes);
 }
 
-/// `Pixels` output vectors from x on; `pitch` floats from input column to input column and from output pixel to output pixel.
+template <bool Half>
+RETINAFACE_INLINE Vec load_vector(const float* p) {
+    return Half ? load_half(p) : load(p);
+}
+
+/// One vector of channels of `Pixels` output pixels. `rows` point at the first column of taps; `pitch` is the distance between
+/// columns, and between output pixels.
 template <int Stride, int Pixels, bool Half>
-RETINAFACE_INLINE void dwconv3x3_pixels(const float* const* rows, float* dst, std::ptrdiff_t pitch, const Vec (&w)[9], Vec bias,
-                                        Vec slope) {
+RETINAFACE_INLINE void dwconv3x3_vector(const float* row0, const float* row1, const float* row2, std::ptrdiff_t pitch, const float* weights,
+                                        std::ptrdiff_t weight_pitch, const float* bias, Vec slope, float* dst) {
     constexpr int kColumns = 3 + (Pixels - 1) * Stride;
+    const float* const rows[3] = {row0, row1, row2};
     Vec acc[Pixels];
+    const Vec b = load_vector<Half>(bias);
     RETINAFACE_UNROLL
-    for (int i = 0; i < Pixels; ++i) acc[i] = bias;
+    for (int i = 0; i < Pixels; ++i) acc[i] = b;
     RETINAFACE_UNROLL
     for (int ky = 0; ky < 3; ++ky) {
+        Vec w[3];
+        RETINAFACE_UNROLL
+        for (int kx = 0; kx < 3; ++kx) w[kx] = load_vector<Half>(weights + (ky * 3 + kx) * weight_pitch);
         RETINAFACE_UNROLL
         for (int column = 0; column < kColumns; ++column) {
-            const Vec v = Half ? load_half(rows[ky] + column * pitch) : load(rows[ky] + column * pitch);
+            const Vec v = load_vector<Half>(rows[ky] + column * pitch);
             RETINAFACE_UNROLL
             for (int i = 0; i < Pixels; ++i) {
                 const int kx = column - i * Stride;
-                if (kx >= 0 && kx < 3) acc[i] = fma(v, w[ky * 3 + kx], acc[i]);
+                if (kx >= 0 && kx < 3) accumulate(acc[i], v, w[kx]);
             }
         }
     }
@@ -46,51 +60,58 @@ RETINAFACE_INLINE void dwconv3x3_pixels(const float* const* rows, float* dst, st
     }
 }
 
-template <int Stride, bool Half>
-inline void dwconv3x3_block(const DepthwiseArgs& d, int c) {
-    constexpr int kPixels = 4;
-    const int lanes = Half ? 8 : kWidth;
-    const std::ptrdiff_t pitch = d.channels;
-    dwconv3x3_edge<Stride>(d, 0, c, lanes);
-    // Pixels with all three columns inside: x * Stride + 1 <= width_in - 1.
-    const int end = (d.width_in - 2) / Stride + 1 < d.width_out ? (d.width_in - 2) / Stride + 1 : d.width_out;
-    Vec w[9];
-    for (int i = 0; i < 9; ++i) w[i] = load_lanes(d.weights + i * pitch + c, lanes);
-    const Vec bias = load_lanes(d.bias + c, lanes);
+/// All channels of `Pixels` output pixels from x on, whose taps all lie inside the rows.
+template <int Stride, int Pixels>
+RETINAFACE_INLINE void dwconv3x3_pixels(const DepthwiseArgs& d, int x) {
+    const std::ptrdiff_t pitch = d.channels, offset = (static_cast<std::ptrdiff_t>(x) * Stride - 1) * pitch;
+    const float *row0 = d.rows[0] + offset, *row1 = d.rows[1] + offset, *row2 = d.rows[2] + offset;
+    float* dst = d.dst + x * pitch;
     const Vec slope = broadcast(d.slope);
-    int x = 1;
-    const auto run = [&](auto pixels) {
-        constexpr int kRun = decltype(pixels)::value;
-        const std::ptrdiff_t offset = (static_cast<std::ptrdiff_t>(x) * Stride - 1) * pitch + c;
-        const float* rows[3] = {d.rows[0] + offset, d.rows[1] + offset, d.rows[2] + offset};
-        dwconv3x3_pixels<Stride, kRun, Half>(rows, d.dst + x * pitch + c, pitch, w, bias, slope);
-        x += kRun;
-    };
-    while (x + kPixels <= end) run(std::integral_constant<int, kPixels>{});
-    while (x < end) run(std::integral_constant<int, 1>{});
-    for (; x < d.width_out; ++x) dwconv3x3_edge<Stride>(d, x, c, lanes);
-}
-
-/// 8 channels, 16 lanes, stride 1: a vector is two neighbouring pixels.
-inline void dwconv3x3_pairs(const DepthwiseArgs& d) {
-    dwconv3x3_edge<1>(d, 0, 0, 8);
-    Vec w[9];
-    for (int i = 0; i < 9; ++i) w[i] = load_twice(d.weights + i * 8);
-    const Vec bias = load_twice(d.bias);
-    const Vec slope = broadcast(d.slope);
-    int x = 1;
-    for (; x + 2 <= d.width_in - 1; x += 2) {
-        const float* rows[3] = {d.rows[0] + (x - 1) * 8, d.rows[1] + (x - 1) * 8, d.rows[2] + (x - 1) * 8};
-        dwconv3x3_pixels<1, 1, false>(rows, d.dst + x * 8, 8, w, bias, slope);
-    }
-    for (; x < d.width_out; ++x) dwconv3x3_edge<1>(d, x, 0, 8);
+    std::ptrdiff_t c = 0;
+    for (; c + kWidth <= pitch; c += kWidth)
+        dwconv3x3_vector<Stride, Pixels, false>(row0 + c, row1 + c, row2 + c, pitch, d.weights + c, pitch, d.bias + c, slope, dst + c);
+    if (kWidth > 8 && c < pitch)
+        dwconv3x3_vector<Stride, Pixels, true>(row0 + c, row1 + c, row2 + c, pitch, d.weights + c, pitch, d.bias + c, slope, dst + c);
 }
 
 template <int Stride>
 inline void dwconv3x3_row(const DepthwiseArgs& d) {
-    int c = 0;
-    for (; c + kWidth <= d.channels; c += kWidth) dwconv3x3_block<Stride, false>(d, c);
-    if (kWidth > 8 && c < d.channels) dwconv3x3_block<Stride, true>(d, c);
+    constexpr int kPixels = 4;
+    dwconv3x3_edge(d, 0);
+    // Pixels with all three columns inside: x * Stride + 1 <= width_in - 1.
+    const int end = (d.width_in - 2) / Stride + 1 < d.width_out ? (d.width_in - 2) / Stride + 1 : d.width_out;
+    int x = 1;
+    for (; x + kPixels <= end; x += kPixels) dwconv3x3_pixels<Stride, kPixels>(d, x);
+    for (; x < end; ++x) dwconv3x3_pixels<Stride, 1>(d, x);
+    for (; x < d.width_out; ++x) dwconv3x3_edge(d, x);
+}
+
+/// 8 channels in 16 lanes, stride 1: a vector is two neighbouring pixels, and columns are half a vector apart.
+inline void dwconv3x3_pairs(const DepthwiseArgs& d) {
+    constexpr int kVectors = 4;
+    dwconv3x3_edge(d, 0);
+    Vec w[9];
+    RETINAFACE_UNROLL
+    for (int i = 0; i < 9; ++i) w[i] = load_twice(d.weights + i * 8);
+    const Vec bias = load_twice(d.bias), slope = broadcast(d.slope);
+    int x = 1;
+    for (; x + 2 * kVectors <= d.width_in - 1; x += 2 * kVectors) {
+        Vec acc[kVectors];
+        RETINAFACE_UNROLL
+        for (int i = 0; i < kVectors; ++i) acc[i] = bias;
+        RETINAFACE_UNROLL
+        for (int ky = 0; ky < 3; ++ky) {
+            const float* row = d.rows[ky] + (x - 1) * 8;
+            RETINAFACE_UNROLL
+            for (int i = 0; i < kVectors; ++i) {
+                RETINAFACE_UNROLL
+                for (int kx = 0; kx < 3; ++kx) accumulate(acc[i], load(row + (2 * i + kx) * 8), w[ky * 3 + kx]);
+            }
+        }
+        RETINAFACE_UNROLL
+        for (int i = 0; i < kVectors; ++i) store(d.dst + (x + 2 * i) * 8, activate(acc[i], slope));
+    }
+    for (; x < d.width_out; ++x) dwconv3x3_edge(d, x);
 }
 
 inline void dwconv3x3(const DepthwiseArgs& d) {

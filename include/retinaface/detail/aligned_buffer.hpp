@@ -4,15 +4,21 @@
 #include <memory>
 #include <new>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include "../config.hpp"
 
 RETINAFACE_BEGIN_NAMESPACE
 namespace detail {
 
-/// Uninitialised floats on a 64-byte boundary. reserve() throws std::bad_alloc and may move; contents are not kept.
+/// Uninitialised floats on a 64-byte boundary. reserve() throws std::bad_alloc and may move; contents are not kept. Large buffers
+/// ask for huge pages: a frame walks through all of its arena, and prefetchers stop at the end of a page.
 class AlignedBuffer {
 public:
     static constexpr std::size_t kAlignment = 64;
+    static constexpr std::size_t kHugePage = std::size_t{1} << 21;
 
     AlignedBuffer() = default;
     explicit AlignedBuffer(std::size_t count) { reserve(count); }
@@ -22,8 +28,14 @@ public:
         if (count > static_cast<std::size_t>(-1) / sizeof(float) / 2) throw std::bad_alloc();
         data_.reset();
         count_ = 0;
-        data_.reset(static_cast<float*>(::operator new(count * sizeof(float), std::align_val_t{kAlignment})));
+        const std::size_t bytes = count * sizeof(float);
+        const std::size_t alignment = bytes >= kHugePage ? kHugePage : kAlignment;
+        data_ = {static_cast<float*>(::operator new(bytes, std::align_val_t{alignment})), Delete{alignment}};
         count_ = count;
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+        // Advice only: where it is refused, small pages serve.
+        if (bytes >= kHugePage) (void)madvise(data_.get(), bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+#endif
     }
     float* data() noexcept { return data_.get(); }
     const float* data() const noexcept { return data_.get(); }
@@ -31,9 +43,10 @@ public:
 
 private:
     struct Delete {
-        void operator()(float* p) const noexcept { ::operator delete(p, std::align_val_t{kAlignment}); }
+        std::size_t alignment;
+        void operator()(float* p) const noexcept { ::operator delete(p, std::align_val_t{alignment}); }
     };
-    std::unique_ptr<float, Delete> data_;
+    std::unique_ptr<float, Delete> data_{nullptr, Delete{kAlignment}};
     std::size_t count_ = 0;
 };
 
