@@ -2,7 +2,8 @@
 
 using Vec = __m256;
 constexpr int kWidth = 8;
-constexpr int kGemmRows[4] = {0, 12, 6, 4};  // tile rows by panel width in vectors: 12 accumulators of 16 registers
+constexpr int kWidest = 2;
+constexpr int kGemmRows[5] = {0, 12, 6, 4, 3};  // tile rows by panel width in vectors: 12 accumulators of 16 registers
 
 RETINAFACE_INLINE Vec load(const float* p) { return _mm256_loadu_ps(p); }
 RETINAFACE_INLINE void store(float* p, Vec v) { _mm256_storeu_ps(p, v); }

@@ -6,7 +6,8 @@
 using Vec = __m512;
 constexpr int kWidth = 16;
 constexpr __mmask16 kAll = 0xFFFF;
-constexpr int kGemmRows[4] = {0, 12, 12, 8};  // tile rows by panel width in vectors: 24 accumulators, weights, one broadcast
+constexpr int kWidest = 4;
+constexpr int kGemmRows[5] = {0, 12, 12, 8, 6};  // tile rows by panel width in vectors: 24 accumulators, weights, one broadcast
 
 RETINAFACE_INLINE Vec load(const float* p) { return _mm512_loadu_ps(p); }
 RETINAFACE_INLINE void store(float* p, Vec v) { _mm512_storeu_ps(p, v); }

@@ -7,7 +7,7 @@
 /// Width of the next panel in vectors when `channels` are left.
 constexpr int gemm_panel_vectors(int channels) {
     const int vectors = (channels + kWidth - 1) / kWidth;
-    return vectors == 3 ? 3 : vectors >= 2 ? 2 : 1;
+    return vectors >= kWidest || vectors == 3 ? (vectors == 3 ? 3 : kWidest) : vectors >= 2 ? 2 : 1;
 }
 
 inline std::size_t gemm_packed_size(int k, int n) {
@@ -136,7 +136,8 @@ inline void gemm_panels(const GemmArgs& g) {
         switch (vectors) {
             case 1: gemm_panel<1, Plain>(t, g.m); break;
             case 2: gemm_panel<2, Plain>(t, g.m); break;
-            default: gemm_panel<3, Plain>(t, g.m); break;
+            case 3: gemm_panel<3, Plain>(t, g.m); break;
+            default: gemm_panel<kWidest, Plain>(t, g.m); break;
         }
         j += width;
         t.b += static_cast<std::ptrdiff_t>(g.k) * width;

@@ -2,7 +2,8 @@
 
 using Vec = float32x4_t;
 constexpr int kWidth = 4;
-constexpr int kGemmRows[4] = {0, 12, 8, 6};  // tile rows by panel width in vectors: at most 18 accumulators of 32 registers
+constexpr int kWidest = 2;
+constexpr int kGemmRows[5] = {0, 12, 8, 6, 4};  // tile rows by panel width in vectors: at most 18 accumulators of 32 registers
 
 RETINAFACE_INLINE Vec load(const float* p) { return vld1q_f32(p); }
 RETINAFACE_INLINE void store(float* p, Vec v) { vst1q_f32(p, v); }

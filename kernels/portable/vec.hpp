@@ -63,7 +63,8 @@ RETINAFACE_INLINE float reduce_add(Vec v) { return (v[0] + v[2]) + (v[1] + v[3])
 
 #endif
 
-constexpr int kGemmRows[4] = {0, 8, 6, 4};
+constexpr int kWidest = 2;
+constexpr int kGemmRows[5] = {0, 8, 6, 4, 3};
 
 RETINAFACE_INLINE Vec load_u8(const std::uint8_t* p) {
     float lanes[kWidth];
