@@ -1,0 +1,136 @@
+// retinaface detect: faces as JSON lines, as text, as pictures.
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "draw.hpp"
+#include "image_file.hpp"
+#include "inputs.hpp"
+#include "json.hpp"
+#include "model.hpp"
+#include "progress.hpp"
+#include "subcommand.hpp"
+
+namespace cli {
+
+namespace {
+
+struct Arguments {
+    DetectorArguments detector;
+    std::string json;
+    std::string draw;
+    std::vector<std::string> images;
+};
+
+// Lines to a file, or to standard output where the path is empty or "-".
+class Lines {
+public:
+    explicit Lines(const std::string& path) : name_(path) {
+        if (path.empty() || path == "-") {
+            name_ = "standard output";
+            return;
+        }
+        file_ = std::fopen(path.c_str(), "wb");
+        if (file_ == nullptr) fail("cannot open");
+    }
+    ~Lines() {
+        if (file_ != stdout) std::fclose(file_);
+    }
+    Lines(const Lines&) = delete;
+    Lines& operator=(const Lines&) = delete;
+
+    void write(const std::string& line) {
+        std::fwrite(line.data(), 1, line.size(), file_);
+        std::fputc('\n', file_);
+        if (std::fflush(file_) != 0 || std::ferror(file_) != 0) fail("cannot write");
+    }
+
+private:
+    [[noreturn]] void fail(const char* what) const {
+        throw retinaface::Error(retinaface::ErrorCode::io, std::string(what) + " " + name_ + ": " + std::strerror(errno));
+    }
+
+    std::string name_;
+    std::FILE* file_ = stdout;
+};
+
+std::string as_text(const std::string& path, const Image& image, retinaface::Span<const retinaface::Face> faces) {
+    std::string text = path + ": " + std::to_string(image.width) + " x " + std::to_string(image.height) + ", " +
+                       std::to_string(faces.size()) + (faces.size() == 1 ? " face" : " faces");
+    const auto number = [](float v) {
+        char buffer[64];
+        std::snprintf(buffer, sizeof buffer, " %.1f", static_cast<double>(v));
+        return std::string(buffer);
+    };
+    for (const retinaface::Face& face : faces) {
+        char score[32];
+        std::snprintf(score, sizeof score, "\n  %.4f  box", static_cast<double>(face.score));
+        text += score + number(face.box.x1) + number(face.box.y1) + number(face.box.x2) + number(face.box.y2) + "  landmarks";
+        for (const retinaface::Point& point : face.landmarks) text += number(point.x) + number(point.y);
+    }
+    return text;
+}
+
+Json as_json(const std::string& path, const Image& image, retinaface::Span<const retinaface::Face> faces) {
+    Json list = Json::array();
+    for (const retinaface::Face& face : faces) list.push_back(to_json(face));
+    return {{"file", path}, {"width", image.width}, {"height", image.height}, {"faces", std::move(list)}};
+}
+
+int run(const Arguments& arguments) {
+    const std::vector<Input> inputs = list_inputs(arguments.images);
+    const Detector detector = make_detector(arguments.detector);
+    const bool json = !arguments.json.empty();
+    Lines lines(arguments.json);
+    std::optional<OutputNames> names;
+    if (!arguments.draw.empty()) names.emplace(arguments.draw, inputs);
+
+    retinaface::Workspace workspace;
+    Progress progress(inputs.size());
+    bool all_read = true;
+    for (const Input& input : inputs) {
+        std::string line, error = input.error;
+        try {
+            if (error.empty()) {
+                const Image image = load_image(input.path);
+                const retinaface::Span<const retinaface::Face> faces = detector.detect(image.view(), workspace);
+                if (names) save_png(names->next(input.path), draw_faces(image, faces));
+                line = json ? to_line(as_json(input.path, image, faces)) : as_text(input.path, image, faces);
+            }
+        } catch (const std::bad_alloc&) {
+            error = "out of memory";
+        } catch (const retinaface::Error& caught) {
+            error = caught.what();
+        }
+        progress.clear();
+        if (!error.empty()) {
+            all_read = false;
+            std::fprintf(stderr, "retinaface: %s: %s\n", input.path.c_str(), error.c_str());
+            if (json) line = to_line({{"file", input.path}, {"error", error}});
+        }
+        if (!line.empty()) lines.write(line);
+        progress.step();
+    }
+    return all_read ? kSuccess : kFailure;
+}
+
+}  // namespace
+
+Run add_detect(CLI::App& command) {
+    const auto arguments = std::make_shared<Arguments>();
+    add_detector_arguments(command, arguments->detector);
+    command.add_option("--json", arguments->json, "Write JSON lines, one a picture, to FILE or with - to standard output")
+        ->type_name("FILE|-");
+    command.add_option("--draw", arguments->draw, "Write <stem>.png with the faces drawn in, for every picture")
+        ->type_name("DIR");
+    command.add_option("images", arguments->images, "Pictures (JPEG, PNG, BMP, PNM), or directories of them")
+        ->type_name("IMAGE|DIR")
+        ->required();
+    return [arguments] { return run(*arguments); };
+}
+
+}  // namespace cli

@@ -1,0 +1,74 @@
+// retinaface info: what a weights file is, and whether it computes here what it should.
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "image_file.hpp"
+#include "model.hpp"
+#include "sha256.hpp"
+#include "subcommand.hpp"
+
+namespace cli {
+
+namespace {
+
+void print(const char* key, const std::string& value) { std::printf("%-14s%s\n", key, value.c_str()); }
+
+// Metadata is text by others: nothing in it may move a terminal's cursor or end the line.
+std::string printable(std::string text) {
+    for (char& c : text)
+        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
+    return text;
+}
+
+int run(const std::string& path) {
+    const std::vector<std::uint8_t> bytes = read_file(path, retinaface::Weights::kMaxFile);
+    const retinaface::Weights weights = retinaface::Weights::from_memory(bytes.data(), bytes.size());
+
+    print("file", path);
+    for (const char* key : {"architecture", "profile", "version", "source", "licence"}) {
+        const auto found = weights.metadata().find(key);
+        print(key, found != weights.metadata().end() ? printable(found->second) : "(not stated)");
+    }
+    std::size_t tensors = 0, parameters = 0;
+    std::string stored;
+    for (const retinaface::Tensor& tensor : weights.tensors()) {
+        if (tensor.name.compare(0, 9, "selftest.") == 0) continue;
+        ++tensors;
+        parameters += tensor.values.size();
+        const std::string dtype = retinaface::to_string(tensor.dtype);
+        if (stored.find(dtype) == std::string::npos) stored += (stored.empty() ? "" : ", ") + dtype;
+    }
+    print("tensors", std::to_string(tensors) + " (" + stored + ")");
+    print("parameters", std::to_string(parameters));
+    print("size", std::to_string(bytes.size()) + " bytes");
+    print("sha256", sha256(bytes.data(), bytes.size()));
+    std::fflush(stdout);
+
+    const Detector detector(weights);
+    print("runs on", retinaface::to_string(detector.isa()));
+    const retinaface::SelfTest test = detector.self_test();
+    char difference[64];
+    std::snprintf(difference, sizeof difference, " (largest difference %.2g, at most %.2g)",
+                  static_cast<double>(test.max_difference), static_cast<double>(retinaface::SelfTest::kTolerance));
+    print("self-test", !test.present ? "none in the file" : (test.passed ? "passed" : "FAILED") + std::string(difference));
+    return !test.present || test.passed ? kSuccess : kFailure;
+}
+
+}  // namespace
+
+Run add_info(CLI::App& command) {
+    const auto path = std::make_shared<std::string>();
+    command.add_option("model", *path, "Weights file (safetensors)")->type_name("MODEL")->required();
+    return [path] {
+        try {
+            return run(*path);
+        } catch (const retinaface::Error& error) {
+            throw retinaface::Error(error.code(), *path + ": " + error.what());
+        }
+    };
+}
+
+}  // namespace cli

@@ -1,0 +1,28 @@
+// The detector behind the tool and the arguments that make it; every subcommand that detects shares them.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+#include "retinaface.hpp"
+
+namespace cli {
+
+/// The networks that the tool can run.
+using Detector = retinaface::BasicDetector<retinaface::models::MobileNet025, retinaface::models::MobileNet025Light>;
+
+struct DetectorArguments {
+    std::string model;
+    retinaface::Options options;
+};
+
+/// Adds --model, --score, --nms, --max-faces, --max-side, --size, --threads and --isa; `arguments` outlives the parse.
+void add_detector_arguments(CLI::App& command, DetectorArguments& arguments);
+
+/// At which sizes the options have a picture seen, in words: "size 640x480".
+std::string describe_sizes(const retinaface::Options& options);
+
+/// Throws retinaface::Error, its message led by the model's path where the file is at fault.
+Detector make_detector(const DetectorArguments& arguments);
+
+}  // namespace cli
