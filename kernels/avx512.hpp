@@ -24,8 +24,7 @@ namespace avx512 {
 
 #include "generic/common.inl"
 #include "generic/gemm.inl"
-#include "generic/pixels.inl"
-#include "generic/stem.inl"
+#include "avx512/stem.inl"
 #include "generic/depthwise.inl"
 #include "generic/winograd.inl"
 #include "generic/logits.inl"

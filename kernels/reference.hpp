@@ -9,21 +9,26 @@ namespace reference {
 
 inline double activate(double v, float slope) { return v > v * slope ? v : v * slope; }
 
+/// Staged rows are 3 floats a pixel, kernel / 2 zero pixels before, kernel behind.
+inline std::size_t stem_row_size(int width_padded, int kernel, int) { return 3 * static_cast<std::size_t>(width_padded + 2 * kernel); }
+
 inline void load_pixels(const LoadPixelsArgs& p) {
-    const int channels = p.channels == 3 ? 3 : 4;
-    for (int x = 0; x < p.width; ++x)
-        for (int c = 0; c < channels; ++c)
-            p.dst[x * channels + c] = c == 3 ? 0.0f : static_cast<float>(p.src[x * p.channels + (p.channels == 1 ? 0 : c)]) - p.mean[c];
+    for (int x = -(p.kernel / 2); x < p.width_padded + p.kernel; ++x) {
+        const bool inside = p.src != nullptr && x >= 0 && x < p.width;
+        for (int c = 0; c < 3; ++c)
+            p.dst[(x + p.kernel / 2) * 3 + c] =
+                inside ? static_cast<float>(p.src[x * p.channels + (p.channels == 1 ? 0 : c)]) - p.mean[c] : 0.0f;
+    }
 }
 
 inline void stem(const StemArgs& s) {
-    for (int x = 0; x < s.width_out; ++x) {
+    for (int x = 0; x < (s.width + s.stride - 1) / s.stride; ++x) {
         for (int o = 0; o < s.channels_out; ++o) {
             double sum = s.bias[o];
             for (int ky = 0; ky < s.kernel; ++ky)
                 for (int kx = 0; kx < s.kernel; ++kx)
                     for (int c = 0; c < 3; ++c)
-                        sum += static_cast<double>(s.rows[ky][(x * s.stride + kx - s.kernel / 2) * s.pixel_stride + c]) *
+                        sum += static_cast<double>(s.rows[ky][(x * s.stride + kx) * 3 + c]) *
                                static_cast<double>(s.weights[((ky * s.kernel + kx) * 3 + c) * s.channels_out + o]);
             s.dst[static_cast<std::ptrdiff_t>(x) * s.channels_out + o] = static_cast<float>(activate(sum, s.slope));
         }

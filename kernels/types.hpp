@@ -18,32 +18,32 @@ namespace kernels {
 /// Every activation of these networks is max(x, slope * x): slope 1 is the identity, 0 is ReLU, 0.1 the leaky ReLU.
 /// Slopes lie in [0, 1].
 
-/// Converts one row of packed 8-bit pixels to fp32 and subtracts a per-channel mean.
-/// channels 1: `dst` receives 4 floats a pixel (the gray value in the first three, minus mean; the fourth is 0).
-/// channels 3: 3 floats a pixel. channels 4: 4 floats a pixel, the fourth 0.
+/// Stages one row of packed 8-bit pixels for the first convolution: fp32 minus mean, zeros left and right. The layout of a staged
+/// row is the set's own; KernelTable::stem_row_size is its size.
 struct LoadPixelsArgs {
-    const std::uint8_t* src;
-    int width;
-    int channels;       ///< bytes a pixel: 1, 3 or 4
+    const std::uint8_t* src;  ///< nullptr: a row outside the image, zeros
+    int width;                ///< pixels in the image
+    int channels;             ///< bytes a pixel: 1, 3 or 4 (the fourth is ignored)
+    int width_padded;         ///< pixels in the network's input, >= width; zeros behind the image
+    int kernel;               ///< of the convolution
+    int stride;
     const float* mean;  ///< [3], in the order of the pixel's bytes
-    float* dst;
+    float* dst;         ///< 64-byte aligned
 };
 
 /// First convolution: K x K, stride S, padding K / 2, three input channels, one output row.
 /// (K, S, C_out) is (3, 2, 8) or (7, 4, 16).
 struct StemArgs {
-    /// [K] input rows of `pixel_stride` floats a pixel, each pointing at pixel 0 with K / 2 zero pixels before it and at least
-    /// K / 2 + S zero pixels behind pixel `width_in` - 1; rows outside the image point at zeros.
-    const float* const* rows;
-    int pixel_stride;  ///< 3 or 4
-    int kernel;        ///< K
-    int stride;        ///< S
-    int width_out;
-    int channels_out;      ///< 8 or 16
-    const float* weights;  ///< [K][K][3][C_out], in the order of the pixel's bytes
-    const float* bias;     ///< [C_out]
+    const float* const* rows;  ///< [K] staged rows
+    int width;                 ///< width_padded of the staged rows
+    int channels;              ///< channels they were staged from
+    int kernel;                ///< K
+    int stride;                ///< S
+    int channels_out;          ///< 8 or 16
+    const float* weights;      ///< [K][K][3][C_out], in the order of the pixel's bytes
+    const float* bias;         ///< [C_out]
     float slope;
-    float* dst;  ///< [width_out][C_out]
+    float* dst;  ///< [ceil(width / S)][C_out]
 };
 
 /// Depthwise 3x3 convolution, padding 1, one output row.
@@ -119,6 +119,9 @@ struct KernelTable {
 #define RETINAFACE_KERNEL(name, Args) void (*name)(const Args&);
 #include "kernel_list.inc"
 #undef RETINAFACE_KERNEL
+
+    /// Floats of a row that load_pixels stages.
+    std::size_t (*stem_row_size)(int width_padded, int kernel, int stride);
 
     /// Floats that gemm_pack writes for a k x n product.
     std::size_t (*gemm_packed_size)(int k, int n);

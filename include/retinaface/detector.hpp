@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "camera.hpp"
 #include "decode.hpp"
 #include "detail/parallel.hpp"
 #include "models/retinaface.hpp"
@@ -47,6 +48,7 @@ private:
     };
 
     detail::AlignedBuffer arena_;
+    detail::Upright upright_;
     detail::Resizer resizer_;
     detail::Suppressor suppressor_;
     std::vector<Candidate> candidates_;
@@ -76,6 +78,8 @@ inline void validate(const Options& options) {
     if (options.max_faces < 0) fail("max_faces must be at least 0, found " + std::to_string(options.max_faces));
     if (options.threads < 1 || options.threads > kMaxThreads)
         fail("threads must be 1.." + std::to_string(kMaxThreads) + ", found " + std::to_string(options.threads));
+    if (const int turn = static_cast<int>(options.rotation); turn != 0 && turn != 90 && turn != 180 && turn != 270)
+        fail("rotation must be 0, 90, 180 or 270, found " + std::to_string(turn));
     const SizePolicy& size = options.size;
     if (size.kind() != SizePolicy::Kind::original &&
         (size.width() < 1 || size.height() < 1 || size.width() > kMaxSide || size.height() > kMaxSide))
@@ -97,10 +101,14 @@ public:
     const std::string& metadata(const char* key) const { return metadata_.at(key); }
 
     Span<const Face> detect(const ImageView& image, Workspace& w) const {
-        Frame frame = run(image, options_.size, w);
+        Frame frame = run(upright(image, w), options_.size, w);
         return faces(frame, w, frame.plan.logits, [&](int anchor) { return regression(frame, anchor); });
     }
 
+    /// The image as the network sees it, but for its size: turned upright, packed colours.
+    ImageView upright(const ImageView& image, Workspace& w) const { return w.upright_.convert(image, options_.rotation); }
+
+    /// `image` stands upright.
     RawOutputs forward(const ImageView& image, const SizePolicy& policy, Workspace& w) const {
         const Frame frame = run(image, policy, w);
         const auto cells = static_cast<std::size_t>(frame.anchors.cells());
@@ -319,7 +327,7 @@ public:
 
     /// Every raw output, by the same kernels and plan as detect(), at the size the options say.
     RawOutputs forward(const ImageView& image, Workspace& workspace) const {
-        return engine_->forward(image, engine_->options().size, workspace);
+        return engine_->forward(engine_->upright(image, workspace), engine_->options().size, workspace);
     }
     /// The faces in raw outputs: exactly those detect() gives. `outputs` may lie in `workspace`.
     Span<const Face> decode(const RawOutputs& outputs, Workspace& workspace) const { return engine_->decode(outputs, workspace); }

@@ -3,25 +3,47 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string>
 
 #include "error.hpp"
 
 RETINAFACE_BEGIN_NAMESPACE
 
-/// Order of the bytes of one pixel; alpha is ignored.
-enum class PixelFormat { rgb8, bgr8, rgba8, bgra8, gray8 };
+/// Order of the bytes of one pixel; alpha is ignored. The last three are what cameras deliver (BT.601, see YuvRange):
+///   nv12  a plane of Y, one byte a pixel, and a plane of U, V pairs, one a block of 2 x 2 pixels
+///   nv21  the same with V, U pairs
+///   yuyv  Y0 U Y1 V, four bytes a pair of neighbouring pixels
+enum class PixelFormat { rgb8, bgr8, rgba8, bgra8, gray8, nv12 = 16, nv21, yuyv };
 
-/// Bytes a pixel, or 0 for a value that is no PixelFormat.
+constexpr bool is_yuv(PixelFormat format) {
+    return format == PixelFormat::nv12 || format == PixelFormat::nv21 || format == PixelFormat::yuyv;
+}
+
+/// What the bytes of a YUV image stand for. `video`: Y 16..235, U and V 16..240, as TV, most webcams and V4L2 unless it says
+/// otherwise. `full`: 0..255, as JPEG and many board camera pipelines.
+enum class YuvRange { video, full };
+
+/// Bytes a pixel (of the plane of Y, where there are two), or 0 for a value that is no PixelFormat.
 constexpr int bytes_per_pixel(PixelFormat format) {
     switch (format) {
         case PixelFormat::rgb8:
         case PixelFormat::bgr8: return 3;
         case PixelFormat::rgba8:
         case PixelFormat::bgra8: return 4;
-        case PixelFormat::gray8: return 1;
+        case PixelFormat::gray8:
+        case PixelFormat::nv12:
+        case PixelFormat::nv21: return 1;
+        case PixelFormat::yuyv: return 2;
     }
     return 0;
+}
+
+/// Bytes of a row of pixels (of the plane of Y, where there are two). Rows of yuyv hold whole pairs: the last one of an odd width
+/// carries a pixel that is not read.
+constexpr std::ptrdiff_t row_bytes(PixelFormat format, int width) {
+    const std::ptrdiff_t pixels = format == PixelFormat::yuyv ? std::ptrdiff_t{width} + width % 2 : std::ptrdiff_t{width};
+    return pixels * bytes_per_pixel(format);
 }
 
 /// Largest image side, in pixels.
@@ -37,14 +59,28 @@ struct ImageView {
     PixelFormat format = PixelFormat::rgb8;
     std::ptrdiff_t stride = 0;  ///< bytes from row to row; 0: rows are packed; negative: the next row lies before (bottom-up)
 
+    // Of YUV formats only; the makers in camera.hpp fill them in.
+    const std::uint8_t* chroma = nullptr;  ///< nv12, nv21: first byte of the top left pair; nullptr: right behind the last row of Y
+    std::ptrdiff_t chroma_stride = 0;      ///< nv12, nv21: bytes from row to row of pairs; 0: that of Y, or packed where Y is packed
+    YuvRange range = YuvRange::video;
+
     ImageView() = default;
     ImageView(const std::uint8_t* data_, int width_, int height_, PixelFormat format_ = PixelFormat::rgb8, std::ptrdiff_t stride_ = 0)
         : data(data_), width(width_), height(height_), format(format_), stride(stride_) {}
 
     std::ptrdiff_t row_stride() const noexcept {
-        return stride != 0 ? stride : static_cast<std::ptrdiff_t>(width) * bytes_per_pixel(format);
+        return stride != 0 ? stride : row_bytes(format, width);
     }
     const std::uint8_t* row(int y) const noexcept { return data + y * row_stride(); }
+
+    std::ptrdiff_t chroma_row_stride() const noexcept {
+        return chroma_stride != 0 ? chroma_stride : stride != 0 ? stride : std::ptrdiff_t{width} + width % 2;
+    }
+    /// Row y of the pairs of nv12 or nv21: of pixel rows 2 y and 2 y + 1.
+    const std::uint8_t* chroma_row(int y) const noexcept {
+        const std::uint8_t* first = chroma != nullptr ? chroma : data + height * row_stride();
+        return first + y * chroma_row_stride();
+    }
 };
 
 /// Throws Error (invalid_argument) unless `image` is one the library can read.
@@ -59,9 +95,20 @@ inline void validate(const ImageView& image) {
         fail("at most " + std::to_string(kMaxPixels) + " pixels, found " + std::to_string(image.width) + " x " +
              std::to_string(image.height));
     if (image.data == nullptr) fail("null pointer to pixels");
-    const std::ptrdiff_t packed = static_cast<std::ptrdiff_t>(image.width) * bytes;
-    if (image.stride != 0 && image.stride < packed && image.stride > -packed)
-        fail("row stride must be at least " + std::to_string(packed) + " bytes, found " + std::to_string(image.stride));
+    const auto check_stride = [&](const char* what, std::ptrdiff_t stride, std::ptrdiff_t packed) {
+        if (stride != 0 && stride < packed && stride > -packed)
+            fail(std::string(what) + " must be at least " + std::to_string(packed) + " bytes, found " + std::to_string(stride));
+        const std::ptrdiff_t most = std::numeric_limits<std::ptrdiff_t>::max() / 2 / image.height;
+        if (stride > most || stride < -most)
+            fail(std::string(what) + " must be at most " + std::to_string(most) + " bytes, found " + std::to_string(stride));
+    };
+    check_stride("row stride", image.stride, row_bytes(image.format, image.width));
+    if (!is_yuv(image.format)) return;
+    if (image.range != YuvRange::video && image.range != YuvRange::full)
+        fail("unknown YUV range " + std::to_string(static_cast<int>(image.range)));
+    if (image.format == PixelFormat::yuyv) return;
+    if (image.chroma == nullptr && image.stride < 0) fail("bottom-up rows of Y need a pointer to the rows of U and V");
+    check_stride("row stride of U and V", image.chroma_row_stride(), std::ptrdiff_t{image.width} + image.width % 2);
 }
 
 RETINAFACE_END_NAMESPACE

@@ -39,3 +39,6 @@ RETINAFACE_INLINE void accumulate(Vec& acc, Vec a, Vec b) {
 }
 /// Two copies of 8 floats fill a vector of 16 lanes only.
 RETINAFACE_INLINE Vec load_twice(const float* p) { return load(p); }
+
+/// Asks for the cache line at p, which need not be readable.
+RETINAFACE_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }

@@ -45,3 +45,6 @@ RETINAFACE_INLINE void accumulate(Vec& acc, Vec a, Vec b) {
 }
 /// Two copies of 8 floats.
 RETINAFACE_INLINE Vec load_twice(const float* p) { return _mm512_maskz_broadcast_f32x8(kAll, _mm256_loadu_ps(p)); }
+
+/// Asks for the cache line at p, which need not be readable.
+RETINAFACE_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }

@@ -13,7 +13,7 @@ RETINAFACE_INLINE void stem_pixels(const StemArgs& s, int x) {
     }
     const float* w = s.weights;
     for (int ky = 0; ky < K; ++ky) {
-        const float* row = s.rows[ky] + (x * Stride - K / 2) * PixelStride;
+        const float* row = s.rows[ky] + x * Stride * PixelStride;  // the row begins K / 2 pixels before the image
         for (int kx = 0; kx < K; ++kx, row += PixelStride) {
             RETINAFACE_UNROLL
             for (int c = 0; c < 3; ++c) {
@@ -40,21 +40,16 @@ RETINAFACE_INLINE void stem_pixels(const StemArgs& s, int x) {
 template <int K, int Stride, int Channels, int PixelStride>
 inline void stem_row(const StemArgs& s) {
     constexpr int kPixels = Channels > kWidth ? 4 : 8;
+    const int width_out = (s.width + Stride - 1) / Stride;
     int x = 0;
-    for (; x + kPixels <= s.width_out; x += kPixels) stem_pixels<K, Stride, Channels, PixelStride, kPixels>(s, x);
-    for (; x < s.width_out; ++x) stem_pixels<K, Stride, Channels, PixelStride, 1>(s, x);
+    for (; x + kPixels <= width_out; x += kPixels) stem_pixels<K, Stride, Channels, PixelStride, kPixels>(s, x);
+    for (; x < width_out; ++x) stem_pixels<K, Stride, Channels, PixelStride, 1>(s, x);
 }
 
 inline void stem(const StemArgs& s) {
-    if (s.kernel == 3) {
-        if (s.pixel_stride == 3)
-            stem_row<3, 2, 8, 3>(s);
-        else
-            stem_row<3, 2, 8, 4>(s);
-    } else {
-        if (s.pixel_stride == 3)
-            stem_row<7, 4, 16, 3>(s);
-        else
-            stem_row<7, 4, 16, 4>(s);
-    }
+    const bool packed = s.channels == 3;
+    if (s.kernel == 3)
+        packed ? stem_row<3, 2, 8, 3>(s) : stem_row<3, 2, 8, 4>(s);
+    else
+        packed ? stem_row<7, 4, 16, 3>(s) : stem_row<7, 4, 16, 4>(s);
 }

@@ -7,7 +7,7 @@ inline const KernelTable& table() {
 #define RETINAFACE_KERNEL(name, Args) &name,
 #include "../kernel_list.inc"
 #undef RETINAFACE_KERNEL
-                                           &gemm_packed_size, &gemm_pack, &conv3x3_packed_size, &conv3x3_pack, &conv3x3_scratch};
+                                           &stem_row_size, &gemm_packed_size, &gemm_pack, &conv3x3_packed_size, &conv3x3_pack, &conv3x3_scratch};
 #undef RETINAFACE_STRING
 #undef RETINAFACE_STRING_
     return kTable;

@@ -135,6 +135,10 @@ inline void conv3x3(const Conv3x3Args& c) {
         }
         for (int point = 0; point < kWinogradPoints; ++point) {
             const auto p = static_cast<std::size_t>(point);
+            if (first == c.tile_begin) {
+                // The first block meets its weights far from the core: ask for the next point's while this one multiplies.
+                for (std::size_t i = 0; i < packed; i += 16) prefetch(c.weights + (p + 1) * packed + i);
+            }
             gemm_panels<true>({transformed + p * pitch_in, c.channels_in, c.weights + p * packed, nullptr, products + p * pitch_out,
                                c.channels_out, count, c.channels_in, c.channels_out, 1.0f, nullptr, 0});
         }

@@ -30,3 +30,10 @@ RETINAFACE_INLINE void store_half(float* p, Vec v) { store(p, v); }
 RETINAFACE_INLINE void accumulate(Vec& acc, Vec a, Vec b) { acc = vfmaq_f32(acc, a, b); }
 /// Two copies of 8 floats fill a vector of 16 lanes only.
 RETINAFACE_INLINE Vec load_twice(const float* p) { return load(p); }
+
+/// Asks for the cache line at p, which need not be readable.
+#if defined(__GNUC__)
+RETINAFACE_INLINE void prefetch(const void* p) { __builtin_prefetch(p); }
+#else
+RETINAFACE_INLINE void prefetch(const void*) {}
+#endif

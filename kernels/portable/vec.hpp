@@ -90,3 +90,10 @@ RETINAFACE_INLINE Vec load_twice(const float* p) {
     for (int i = 0; i < kWidth; ++i) lanes[i] = p[i % 8];
     return load(lanes);
 }
+
+/// Asks for the cache line at p, which need not be readable.
+#if defined(__GNUC__)
+RETINAFACE_INLINE void prefetch(const void* p) { __builtin_prefetch(p); }
+#else
+RETINAFACE_INLINE void prefetch(const void*) {}
+#endif

@@ -7,6 +7,7 @@
 #include "../detail/aligned_buffer.hpp"
 #include "../weights/parameters.hpp"
 #include "map.hpp"
+#include "pixels.hpp"
 
 RETINAFACE_BEGIN_NAMESPACE
 namespace layers {
@@ -107,12 +108,13 @@ private:
 template <int Cin, int Cout>
 using PointwiseConv2d = Conv2d<Cin, Cout, 1, 1>;
 
-/// First convolution, from rows of pixels that load_pixels made. Weights are kept in both colour orders: an image's bytes are
+/// First convolution, from staged rows of 8-bit pixels. Weights are kept in both colour orders: an image's bytes are
 /// never swapped.
 template <int Cout, int K, int Stride>
 class Conv2d<3, Cout, K, Stride> {
 public:
     static constexpr int kChannelsOut = Cout;
+    static constexpr int kKernel = K;
     static constexpr int kStride = Stride;
     static constexpr int kRadius = K / 2;
 
@@ -130,11 +132,10 @@ public:
         }
     }
 
-    /// One output row. `rows`: K rows of `pixel_stride` floats a pixel (see kernels::StemArgs). `swapped`: the bytes' colour order
-    /// is the reverse of the network's.
-    void row(const KernelTable& table, const float* const* rows, int pixel_stride, bool swapped, int width_out, float slope,
-             float* dst) const {
-        table.stem({rows, pixel_stride, K, Stride, width_out, Cout, weights_[swapped ? 1 : 0].data(), bias_.data(), slope, dst});
+    /// One output row from K staged rows of `pixels`.
+    void row(const KernelTable& table, const Pixels& pixels, const float* const* rows, float slope, float* dst) const {
+        table.stem({rows, pixels.width, bytes_per_pixel(pixels.image.format), K, Stride, Cout, weights_[pixels.swapped ? 1 : 0].data(),
+                    bias_.data(), slope, dst});
     }
 
 private:

@@ -46,16 +46,16 @@ public:
 
     /// Floats of scratch that one call of rows() needs for this input.
     template <class Input>
-    std::size_t scratch(const Input& input) const {
+    std::size_t scratch(const KernelTable& table, const Input& input) const {
         Pass<Input> pass(*this, input);
-        return pass.layout(nullptr);
+        return pass.layout(table, nullptr);
     }
 
     /// Makes rows [begin, end) of the last layer's map `out`.
     template <class Input>
     void rows(const KernelTable& table, const Input& input, const Map& out, int begin, int end, float slope, float* scratch) const {
         Pass<Input> pass(*this, input);
-        pass.layout(scratch);
+        pass.layout(table, scratch);
         pass.run(table, out, begin, end, slope);
     }
 
@@ -80,7 +80,7 @@ private:
         const Fused& fused;
         const Input& input;
         std::array<Ring, kLayers> rings{};
-        Ring pixels{};           ///< converted rows, where the input is an image
+        Ring pixels{};           ///< staged rows, where the input is an image
         const float* zeros = nullptr;
         float* scratch = nullptr;
         const KernelTable* table = nullptr;
@@ -116,7 +116,7 @@ private:
         }
 
         /// Places rings and scratch behind `base` (which may be null: only the size is wanted).
-        std::size_t layout(float* base) {
+        std::size_t layout(const KernelTable& kernels, float* base) {
             detail::ArenaLayout arena;
             std::size_t longest = 0;
             const auto place = [&](std::size_t count) {
@@ -124,8 +124,8 @@ private:
                 return base == nullptr ? nullptr : base + offset;
             };
             if constexpr (kFromPixels) {
-                pixels.row_size = static_cast<std::ptrdiff_t>(input.row_size(Layer<0>::kRadius + Layer<0>::kStride));
-                pixels.capacity = 2 * Layer<0>::kRadius + 1;
+                pixels.row_size = static_cast<std::ptrdiff_t>(kernels.stem_row_size(input.width, Layer<0>::kKernel, Layer<0>::kStride));
+                pixels.capacity = Layer<0>::kKernel;
                 pixels.data = place(static_cast<std::size_t>(pixels.row_size) * static_cast<std::size_t>(pixels.capacity));
             } else {
                 longest = static_cast<std::size_t>(input.map.row_size());
@@ -203,9 +203,9 @@ private:
             while (ring.next < until) {
                 const int begin = ring.next, end = std::min(begin + ring.band, ring.end);
                 if constexpr (kFromPixels && I == 0) {
-                    const float* rows[2 * L::kRadius + 1];
-                    for (int i = 0; i <= 2 * L::kRadius; ++i) rows[i] = pixel_row(begin * L::kStride - L::kRadius + i);
-                    fused.template layer<I>().row(*table, rows, input.pixel_stride(), input.swapped, ring.width, slope, ring.row(begin));
+                    const float* rows[L::kKernel];
+                    for (int i = 0; i < L::kKernel; ++i) rows[i] = pixel_row(begin * L::kStride - L::kRadius + i);
+                    fused.template layer<I>().row(*table, input, rows, slope, ring.row(begin));
                 } else if constexpr (I == 0) {
                     fused.template layer<I>().rows(
                         *table, [&](int y) -> const float* { return y < 0 || y >= input.map.height ? zeros : input.map.row(y); },
@@ -221,11 +221,11 @@ private:
             }
         }
 
-        /// Row y of the image, converted; rows are asked for in order, the last 2 * radius + 1 are kept.
+        /// Row y of the image, staged; rows are asked for in order, the last kKernel are kept.
         const float* pixel_row(int y) {
-            const int margin = Layer<0>::kRadius + Layer<0>::kStride;
-            for (; pixels.next <= y; ++pixels.next) input.load_row(*table, pixels.next, margin, pixels.row(pixels.next));
-            return pixels.row(y) + margin * input.pixel_stride();
+            using L = Layer<0>;
+            for (; pixels.next <= y; ++pixels.next) input.load_row(*table, pixels.next, L::kKernel, L::kStride, pixels.row(pixels.next));
+            return pixels.row(y);
         }
     };
 

@@ -53,10 +53,10 @@ public:
     }
 
     /// Floats of scratch a band that run() needs for an input of this size.
-    std::size_t scratch(Map in) const {
+    std::size_t scratch(const KernelTable& table, Map in) const {
         std::size_t most = 0;
         const auto visit = [&](const auto& fused) {
-            most = std::max(most, fused.scratch(MapRows{in}));
+            most = std::max(most, fused.scratch(table, MapRows{in}));
             in = output(fused, in);
         };
         std::apply([&](const auto&... fused) { (visit(fused), ...); }, layers_);

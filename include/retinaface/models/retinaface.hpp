@@ -113,7 +113,7 @@ public:
         for (float*& intermediate : p.intermediate) intermediate = place(ContextModule<kChannels>::intermediate(p.c3.pixels()));
         p.logits = place(4 * static_cast<std::size_t>(p.p3.pixels() + p.p4.pixels() + p.p5.pixels()));
 
-        p.scratch_size = std::max({stage1_.scratch(input), stage2_.scratch(p.c3), stage3_.scratch(p.c4),
+        p.scratch_size = std::max({stage1_.scratch(table(), input), stage2_.scratch(table(), p.c3), stage3_.scratch(table(), p.c4),
                                    ContextModule<kChannels>::scratch(table()), FeaturePyramid64::scratch(table())});
         p.scratch_size = (p.scratch_size + 15) / 16 * 16;
         p.scratch = place(p.scratch_size * static_cast<std::size_t>(threads));
