@@ -228,7 +228,7 @@ def test_loss_is_finite_without_faces_and_with_a_teacher(kind: str) -> None:
     target = {
         "label": torch.zeros(2, 50, dtype=torch.int64), "box": torch.zeros(2, 50, 4),
         "landmark": torch.zeros(2, 50, 10), "has_landmark": torch.zeros(2, 50, dtype=torch.bool),
-        "distillable": torch.ones(2, 50, dtype=torch.bool),
+        "weight": torch.ones(2, 50), "distillable": torch.ones(2, 50, dtype=torch.bool),
     }
     options = losses.LossOptions(class_loss=kind, distill_box=1.0, distill_landmark=1.0)
     teacher = tuple(torch.randn(2, 50, n) for n in (2, 4, 10))

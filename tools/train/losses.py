@@ -14,7 +14,7 @@ Outputs = tuple[Tensor, Tensor, Tensor]
 
 @dataclass
 class LossOptions:
-    """Weights and shapes of the terms. Every term is a mean over its anchors, summed over its values."""
+    """Weights and shapes of the terms. Every term is a weighted mean over its anchors, summed over its values."""
 
     class_weight: float = 1.0
     box_weight: float = 1.0
@@ -34,21 +34,28 @@ class LossOptions:
     """Distil only where the reference network is at least this sure."""
 
 
-def class_loss(logits: Tensor, label: Tensor, options: LossOptions) -> Tensor:
-    """Scalar class loss of logits [B, N, 2] against labels [B, N] (1, 0 or negative: ignored)."""
+def class_loss(logits: Tensor, label: Tensor, weight: Tensor, options: LossOptions) -> Tensor:
+    """Scalar class loss of logits [B, N, 2] against labels [B, N] (1, 0 or negative: ignored), each anchor's share
+    multiplied by `weight` [B, N]."""
     loss = F.cross_entropy(logits.flatten(0, 1), label.flatten().clamp(min=0), reduction="none")
     label = label.flatten()
     positive = label == 1
     count = positive.sum().clamp(min=1)
     if options.class_loss == "focal":
         probability = torch.exp(-loss)
-        balance = torch.where(positive, 0.5, 0.5)
-        focal = balance * (1 - probability) ** options.focal_gamma * loss
-        return focal[label >= 0].sum() / count * 4.0
+        focal = (1 - probability) ** options.focal_gamma * loss * weight.flatten()
+        return focal[label >= 0].sum() / count
     background = loss.detach().masked_fill(label != 0, -1.0)
     mined = min(int(options.negatives * int(count)), int((label == 0).sum()))
     hardest = background.topk(mined).indices
+    loss = loss * weight.flatten()
     return (loss[positive].sum() + loss[hardest].sum()) / count
+
+
+def regression_loss(values: Tensor, target: Tensor, weight: Tensor, beta: float) -> Tensor:
+    """Smooth-L1 of values [n, k], summed over k, weighted mean over n (0 where n is 0)."""
+    loss = F.smooth_l1_loss(values, target, reduction="none", beta=beta).sum(dim=1)
+    return (loss * weight).sum() / weight.sum().clamp(min=1)
 
 
 def multi_task_loss(
@@ -56,8 +63,9 @@ def multi_task_loss(
 ) -> tuple[Tensor, dict[str, float]]:
     """Total loss and its parts.
 
-    `target`: label [B, N] int64, box [B, N, 4], landmark [B, N, 10], has_landmark [B, N] bool, distillable [B, N]
-    bool (anchors where the reference network can be trusted: it is poor at tiny faces).
+    `target`: label [B, N] int64, box [B, N, 4], landmark [B, N, 10], has_landmark [B, N] bool,
+    weight [B, N] (more for larger faces and for photographs without a face), distillable [B, N] bool (anchors where the
+    reference network can be trusted: it is poor at tiny faces).
     """
     logits, boxes, points = (value.float() for value in outputs)
     label = target["label"]
@@ -66,30 +74,23 @@ def multi_task_loss(
         # A face that nobody labelled but the reference network sees clearly must not be taught as background.
         label = label.masked_fill((label == 0) & (teacher_probability > 0.5) & target["distillable"], -1)
     positive = label == 1
-    count = positive.sum().clamp(min=1)
-    parts = {"class": class_loss(logits, label, options)}
-    parts["box"] = (
-        F.smooth_l1_loss(boxes[positive], target["box"][positive], reduction="sum", beta=options.box_beta) / count
-    )
+    weight = target["weight"]
+    parts = {"class": class_loss(logits, label, weight.clamp(min=1), options)}
+    parts["box"] = regression_loss(boxes[positive], target["box"][positive], weight[positive], options.box_beta)
     marked = positive & target["has_landmark"]
-    parts["landmark"] = F.smooth_l1_loss(
-        points[marked], target["landmark"][marked], reduction="sum", beta=options.landmark_beta
-    ) / marked.sum().clamp(min=1)
+    parts["landmark"] = regression_loss(
+        points[marked], target["landmark"][marked], weight[marked], options.landmark_beta)
     total = (
         options.class_weight * parts["class"]
         + options.box_weight * parts["box"]
         + options.landmark_weight * parts["landmark"]
     )
     if teacher is not None:
+        weight = torch.where(positive, weight, 1.0)
         sure = (teacher_probability > options.teacher_score) & target["distillable"]
-        sure_count = sure.sum().clamp(min=1)
-        parts["distill_box"] = (
-            F.smooth_l1_loss(boxes[sure], teacher[1].float()[sure], reduction="sum", beta=options.box_beta) / sure_count
-        )
-        parts["distill_landmark"] = (
-            F.smooth_l1_loss(points[sure], teacher[2].float()[sure], reduction="sum", beta=options.landmark_beta)
-            / sure_count
-        )
+        parts["distill_box"] = regression_loss(boxes[sure], teacher[1].float()[sure], weight[sure], options.box_beta)
+        parts["distill_landmark"] = regression_loss(
+            points[sure], teacher[2].float()[sure], weight[sure], options.landmark_beta)
         total = (
             total
             + options.distill_box * parts["distill_box"]
