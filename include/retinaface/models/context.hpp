@@ -43,7 +43,7 @@ public:
     /// A 3 x 3 convolution over a whole map, by bands of rows of tiles.
     template <class Conv>
     static void convolve(const Context& context, const Conv& conv, const Map& in, const kernels::Sink& first, const kernels::Sink& second) {
-        context.parallel.bands(kernels::conv3x3_tiles(in.height, in.width), 12, [&](int begin, int end, int band) {
+        context.parallel.bands(kernels::conv3x3_tiles(in.height, in.width), 4, [&](int begin, int end, int band) {
             conv.tiles(context.table, in, first, second, begin, end, context.band_scratch(band));
         });
     }
