@@ -71,9 +71,6 @@ RETINAFACE_INLINE Vec bytes_to_float(__m128i bytes) {
 /// Stages 32 pixels from pixel x (a multiple of 32) on, of which `count` are in the image.
 RETINAFACE_INLINE void load_pixels32(const std::uint8_t* src, int channels, const Vec (&mean)[3], int x, int count, std::ptrdiff_t plane,
                                      float* dst) {
-    // The image comes from far away, and prefetchers stop at the end of a page.
-    prefetch(src + 1024);
-    prefetch(src + 1024 + 64);
     const PixelBytes a = split_pixels(src, channels), b = split_pixels(src + 16 * channels, channels);
     const auto even_mask = static_cast<__mmask16>((1u << ((count + 1) / 2)) - 1), odd_mask = static_cast<__mmask16>((1u << (count / 2)) - 1);
     RETINAFACE_UNROLL
@@ -91,7 +88,13 @@ inline void load_pixels(const LoadPixelsArgs& p) {
     const int width = p.src != nullptr ? p.width : 0;
     const Vec mean[3] = {broadcast(p.mean[0]), broadcast(p.mean[1]), broadcast(p.mean[2])};
     int x = 0;
-    for (; x + 32 <= width; x += 32) load_pixels32(p.src + static_cast<std::ptrdiff_t>(x) * p.channels, p.channels, mean, x, 32, plane, p.dst);
+    for (; x + 32 <= width; x += 32) {
+        const std::uint8_t* const src = p.src + static_cast<std::ptrdiff_t>(x) * p.channels;
+        // The image comes from far away, and prefetchers stop at the end of a page.
+        prefetch(src + 1024);
+        prefetch(src + 1024 + 64);
+        load_pixels32(src, p.channels, mean, x, 32, plane, p.dst);
+    }
     if (x < width) {
         std::uint8_t rest[32 * 4] = {};
         std::memcpy(rest, p.src + static_cast<std::ptrdiff_t>(x) * p.channels, static_cast<std::size_t>((width - x) * p.channels));
