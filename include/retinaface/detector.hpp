@@ -14,6 +14,9 @@
 #include "nms.hpp"
 #include "options.hpp"
 #include "weights/archive.hpp"
+#if !defined(RETINAFACE_NO_DEFAULT_WEIGHTS)
+#include "weights/default_weights.hpp"
+#endif
 
 RETINAFACE_BEGIN_NAMESPACE
 
@@ -308,6 +311,11 @@ public:
     /// Packs the weights (which are not kept) for the kernels chosen. Throws Error: invalid_argument (options), mismatch (weights),
     /// unsupported (architecture or instruction set).
     explicit BasicDetector(const Weights& weights, const Options& options = {}) : engine_(make_engine(weights, options)) {}
+
+#if !defined(RETINAFACE_NO_DEFAULT_WEIGHTS)
+    /// With the weights that come with the library (MobileNet-0.25; weights/MODEL_CARD.md).
+    explicit BasicDetector(const Options& options = {}) : BasicDetector(Weights::from_embedded(embedded::kDefaultWeights), options) {}
+#endif
 
     static Result<BasicDetector> create(const Weights& weights, const Options& options = {}) noexcept {
         return detail::as_result([&] { return BasicDetector(weights, options); });

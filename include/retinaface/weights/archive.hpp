@@ -13,6 +13,10 @@
 #include "../error.hpp"
 #include "../span.hpp"
 
+namespace retinaface::embedded {
+struct EmbeddedFile;
+}
+
 RETINAFACE_BEGIN_NAMESPACE
 
 /// One tensor, decoded: F32 and F16 into `values`, U8 into `bytes`.
@@ -60,6 +64,9 @@ public:
     static Result<Weights> try_from_memory(const void* data, std::size_t size) noexcept {
         return detail::as_result([&] { return from_memory(data, size); });
     }
+
+    /// Reads a file compiled into the program (weights/embedded.hpp). Throws Error (bad_format).
+    static Weights from_embedded(const embedded::EmbeddedFile& file);
 
     const std::map<std::string, std::string>& metadata() const noexcept { return metadata_; }
     /// The value of a metadata key; throws Error (bad_format) where the file has none.
