@@ -50,7 +50,8 @@ void for_each_line(const std::string& path, Use use) {
         const auto end = std::find(at, bytes.end(), '\n');
         ++number;
         try {
-            if (std::any_of(at, end, [](std::uint8_t c) { return c != ' ' && c != '\r' && c != '\t'; })) use(nlohmann::json::parse(at, end));
+            if (std::any_of(at, end, [](std::uint8_t c) { return c != ' ' && c != '\r' && c != '\t'; }))
+                use(nlohmann::json::parse(at, end));
         } catch (const nlohmann::json::exception& error) {
             throw Error(ErrorCode::bad_format, path + ":" + std::to_string(number) + ": " + error.what());
         } catch (const Error& error) {
@@ -63,7 +64,8 @@ void for_each_line(const std::string& path, Use use) {
 std::vector<float> numbers(const nlohmann::json& list, std::size_t count) {
     const auto values = list.get<std::vector<float>>();
     if (values.size() != count)
-        throw Error(ErrorCode::bad_format, "expected " + std::to_string(count) + " numbers, found " + std::to_string(values.size()));
+        throw Error(ErrorCode::bad_format,
+                    "expected " + std::to_string(count) + " numbers, found " + std::to_string(values.size()));
     return values;
 }
 
@@ -112,20 +114,29 @@ std::string number(const char* format, double value) {
 /// What every line of figures depends on.
 std::string conditions(const Arguments& arguments, const Detector& detector) {
     return describe_sizes(arguments.detector.options) + ", NMS " +
-           number("%g", static_cast<double>(arguments.detector.options.nms_threshold)) + ", " + retinaface::to_string(detector.isa());
+           number("%g", static_cast<double>(arguments.detector.options.nms_threshold)) + ", " +
+           retinaface::to_string(detector.isa());
 }
 
 /// Prints lines, and keeps them for --json.
 class Report {
 public:
     Report(std::string conditions, double candidates, double threshold)
-        : conditions_(std::move(conditions)), candidates_(number("score > %g", candidates)), threshold_(number("score > %g", threshold)) {}
+        : conditions_(std::move(conditions)),
+          candidates_(number("score > %g", candidates)),
+          threshold_(number("score > %g", threshold)) {}
 
-    void add(const std::string& figure, const std::string& faces, std::size_t count, double value, bool at_threshold, const char* format) {
+    void add(const std::string& figure, const std::string& faces, std::size_t count, double value, bool at_threshold,
+             const char* format) {
         const std::string& scores = at_threshold ? threshold_ : candidates_;
         std::printf("%-16s %-14s %7s  of %5zu  [%s, %s]\n", figure.c_str(), faces.c_str(), number(format, value).c_str(), count,
                     scores.c_str(), conditions_.c_str());
-        rows_.push_back({{"figure", figure}, {"faces", faces}, {"count", count}, {"value", value}, {"scores", scores}, {"conditions", conditions_}});
+        rows_.push_back({{"figure", figure},
+                         {"faces", faces},
+                         {"count", count},
+                         {"value", value},
+                         {"scores", scores},
+                         {"conditions", conditions_}});
     }
     const nlohmann::ordered_json& rows() const { return rows_; }
 
@@ -134,11 +145,13 @@ private:
     nlohmann::ordered_json rows_ = nlohmann::ordered_json::array();
 };
 
-void report_accuracy(Report& report, const std::vector<Evaluated>& pictures, float threshold, bool landmarks, const std::string& prefix) {
-    const std::pair<const char*, SizeRange> ranges[] = {{"all", {}},          {"8-16 px", {8, 16}},   {"16-32 px", {16, 32}},
-                                                        {"32-64 px", {32, 64}}, {"64-128 px", {64, 128}}, {"128- px", {128}}};
+void report_accuracy(Report& report, const std::vector<Evaluated>& pictures, float threshold, bool landmarks,
+                     const std::string& source = "") {
+    const std::pair<const char*, SizeRange> ranges[] = {
+        {"all", {}},       {"8-16 px", {8, 16}}, {"16-32 px", {16, 32}}, {"32-64 px", {32, 64}}, {"64-128 px", {64, 128}},
+        {"128- px", {128}}};
     for (const auto& [name, range] : ranges) {
-        const std::string faces = prefix + name;
+        const std::string faces = source.empty() ? name : source;
         const Judged judged = judge(pictures, 0.5f, range);
         if (judged.faces > 0) {
             const Judged::AtThreshold at = judged.at(threshold);
@@ -149,11 +162,13 @@ void report_accuracy(Report& report, const std::vector<Evaluated>& pictures, flo
             report.add("recall", faces, judged.faces, at.recall, true, "%.4f");
             report.add("precision", faces, at.hits + at.false_alarms, at.precision, true, "%.4f");
         }
-        if (!landmarks) continue;
         const LandmarkError error = landmark_error(pictures, threshold, range);
-        if (error.faces == 0) continue;
-        report.add("landmark error %", faces, error.found, 100 * error.mean, true, "%.2f");
-        report.add("landmarks found", faces, error.faces, static_cast<double>(error.found) / static_cast<double>(error.faces), true, "%.4f");
+        if (landmarks && error.faces > 0) {
+            report.add("landmark error %", faces, error.found, 100 * error.mean, true, "%.2f");
+            report.add("landmarks found", faces, error.faces, static_cast<double>(error.found) / static_cast<double>(error.faces),
+                       true, "%.4f");
+        }
+        if (!source.empty()) return;
     }
 }
 
@@ -204,9 +219,9 @@ int run(Arguments arguments) {
     for (const Judged::Mark& mark : judge(all, 0.5f).marks) alarms += !mark.hit && mark.score > threshold ? 1 : 0;
     report.add("ms a picture", "all", all.size(), 1000 * seconds / static_cast<double>(all.size()), false, "%.2f");
     report.add("false alarms", "all", all.size(), static_cast<double>(alarms), true, "%.0f");
-    report_accuracy(report, all, threshold, !arguments.reference.empty(), "");
+    report_accuracy(report, all, threshold, !arguments.reference.empty());
     for (const auto& [source, pictures] : sources)
-        report_accuracy(report, pictures, threshold, !arguments.reference.empty(), source + " ");
+        report_accuracy(report, pictures, threshold, !arguments.reference.empty(), source);
 
     if (!arguments.json.empty()) {
         const std::string text = report.rows().dump(1) + "\n";
@@ -222,19 +237,22 @@ int run(Arguments arguments) {
 Run add_evaluate(CLI::App& command) {
     const auto arguments = std::make_shared<Arguments>();
     add_detector_arguments(command, arguments->detector);
-    command.add_option("--truth", arguments->truth, "JSON lines {file, width, height, boxes [[x1, y1, x2, y2]]}, in stored pixels")
+    command
+        .add_option("--truth", arguments->truth, "JSON lines {file, width, height, boxes [[x1, y1, x2, y2]]}, in stored pixels")
         ->type_name("FILE")
         ->required();
     command.add_option("--images", arguments->images, "Where the pictures are: a directory or a tar archive")
         ->type_name("DIR|TAR")
         ->required();
-    command.add_option("--reference", arguments->reference, "JSON lines {file, faces [[score, box, five landmarks]]} to compare landmarks with")
+    command
+        .add_option("--reference", arguments->reference,
+                    "JSON lines {file, faces [[score, box, five landmarks]]} to compare landmarks with")
         ->type_name("FILE");
     command.add_option("--candidates", arguments->candidates, "AP counts detections with a greater score")
         ->type_name("T")
         ->check(CLI::Range(0.0, 1.0))
         ->capture_default_str();
-    command.add_flag("--by-source", arguments->by_source, "Also by source: the file's name up to its first _");
+    command.add_flag("--by-source", arguments->by_source, "Also by source: the file's name up to its first _ or /");
     command.add_option("--json", arguments->json, "Also write the figures to FILE")->type_name("FILE");
     return [arguments] { return run(*arguments); };
 }

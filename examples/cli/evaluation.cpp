@@ -13,8 +13,7 @@ namespace {
 double overlap(const Box& a, const Box& b) {
     const auto extent = [](float low, float high) { return std::max(0.0, static_cast<double>(high) - static_cast<double>(low)); };
     const auto area = [&](const Box& box) { return extent(box.x1, box.x2) * extent(box.y1, box.y2); };
-    const double both =
-        extent(std::max(a.x1, b.x1), std::min(a.x2, b.x2)) * extent(std::max(a.y1, b.y1), std::min(a.y2, b.y2));
+    const double both = extent(std::max(a.x1, b.x1), std::min(a.x2, b.x2)) * extent(std::max(a.y1, b.y1), std::min(a.y2, b.y2));
     return both > 0 ? both / (area(a) + area(b) - both) : 0;
 }
 
@@ -35,9 +34,7 @@ Best most_overlapping(const Box& box, const Boxes& boxes, BoxOf box_of) {
 
 }  // namespace
 
-float side_of(const Box& box) {
-    return std::sqrt(std::max(0.0f, box.x2 - box.x1) * std::max(0.0f, box.y2 - box.y1));
-}
+float side_of(const Box& box) { return std::sqrt(std::max(0.0f, box.x2 - box.x1) * std::max(0.0f, box.y2 - box.y1)); }
 
 Judged judge(const std::vector<Evaluated>& pictures, float min_iou, SizeRange range) {
     Judged result;
