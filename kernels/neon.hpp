@@ -17,7 +17,7 @@ namespace neon {
 #include "neon/vec.hpp"
 
 #include "generic/common.inl"
-#include "generic/gemm.inl"
+#include "neon/gemm.inl"
 #include "generic/pixels.inl"
 #include "generic/stem.inl"
 #include "generic/depthwise.inl"
