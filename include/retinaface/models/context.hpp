@@ -48,6 +48,10 @@ public:
         });
     }
 
+    const auto& conv3_conv5_1() const { return conv3_conv5_1_; }
+    const auto& conv5_2_conv7_2() const { return conv5_2_conv7_2_; }
+    const auto& conv7_3() const { return conv7_3_; }
+
 private:
     layers::Conv2d<C, kHalf + kQuarter, 3> conv3_conv5_1_;
     layers::Conv2d<kQuarter, 2 * kQuarter, 3> conv5_2_conv7_2_;

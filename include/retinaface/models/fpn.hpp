@@ -32,6 +32,12 @@ public:
         merge(context, merge3_, sum, p3);
     }
 
+    const auto& lateral3() const { return lateral3_; }
+    const auto& lateral4() const { return lateral4_; }
+    const auto& lateral5() const { return lateral5_; }
+    const auto& merge3() const { return merge3_; }
+    const auto& merge4() const { return merge4_; }
+
 private:
     template <class Conv>
     static void lateral(const Context& context, const Conv& conv, const Map& in, const Map* up, const Map& out) {

@@ -147,6 +147,13 @@ public:
         heads_[level].regression(table(), p.features[level].data + static_cast<std::ptrdiff_t>(first) * kChannels, cells, dst);
     }
 
+    const auto& stage1() const { return stage1_; }
+    const auto& stage2() const { return stage2_; }
+    const auto& stage3() const { return stage3_; }
+    const auto& pyramid() const { return fpn_; }
+    const auto& context(int level) const { return context_[level]; }
+    const auto& heads(int level) const { return heads_[level]; }
+
 private:
     using FeaturePyramid64 = FeaturePyramid<kChannels, Backbone::Stage1::kChannelsOut, Backbone::Stage2::kChannelsOut,
                                             Backbone::Stage3::kChannelsOut>;
