@@ -53,8 +53,8 @@ public:
     /// Rows of a band: enough pixels to fill the product's tiles, few enough for the depthwise rows to stay in half of L1 and the
     /// weights of a wide product to be read seldom.
     static int band_rows(int width_out) {
-        const int rows = kBandFloats / (width_out * Cin);
-        return rows < 1 ? 1 : rows > 8 ? 8 : rows;
+        const int rows = (kBandPixels + width_out - 1) / width_out, most = kBandFloats / (width_out * Cin);
+        return std::max(1, std::min(rows, most));
     }
     static std::size_t scratch(int width_out) {
         return static_cast<std::size_t>(band_rows(width_out)) * static_cast<std::size_t>(width_out) * Cin;
@@ -75,7 +75,8 @@ public:
     const PointwiseConv2d<Cin, Cout>& pointwise() const { return pointwise_; }
 
 private:
-    static constexpr int kBandFloats = 16384;
+    static constexpr int kBandPixels = 120;
+    static constexpr int kBandFloats = 24576;
 
     DepthwiseConv2d<Cin, Stride> depthwise_;
     PointwiseConv2d<Cin, Cout> pointwise_;
