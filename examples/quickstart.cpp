@@ -2,8 +2,8 @@
 #include <retinaface.hpp>
 #include <vector>
 
-int main(int, char** argv) {  // ./quickstart model.safetensors < photo.ppm
-    retinaface::Detector detector{retinaface::Weights::load(argv[1])};
+int main() {  // ./quickstart < photo.ppm
+    retinaface::Detector detector;
     int width = 0, height = 0;
     if (std::scanf("P6 %d %d 255%*c", &width, &height) != 2) return 1;
     std::vector<unsigned char> rgb(3u * width * height);

@@ -24,10 +24,14 @@ std::string printable(std::string text) {
 }
 
 int run(const std::string& path) {
-    const std::vector<std::uint8_t> bytes = read_file(path, retinaface::Weights::kMaxFile);
-    const retinaface::Weights weights = retinaface::Weights::from_memory(bytes.data(), bytes.size());
+    const bool embedded = path.empty();
+    std::vector<std::uint8_t> bytes;
+    if (!embedded) bytes = read_file(path, retinaface::Weights::kMaxFile);
+    const retinaface::embedded::EmbeddedFile& shipped = retinaface::embedded::kDefaultWeights;
+    const retinaface::Weights weights =
+        embedded ? retinaface::Weights::from_embedded(shipped) : retinaface::Weights::from_memory(bytes.data(), bytes.size());
 
-    print("file", path);
+    print("file", embedded ? "(the weights that come with the tool)" : path);
     for (const char* key : {"architecture", "profile", "version", "source", "licence"}) {
         const auto found = weights.metadata().find(key);
         print(key, found != weights.metadata().end() ? printable(found->second) : "(not stated)");
@@ -43,8 +47,8 @@ int run(const std::string& path) {
     }
     print("tensors", std::to_string(tensors) + " (" + stored + ")");
     print("parameters", std::to_string(parameters));
-    print("size", std::to_string(bytes.size()) + " bytes");
-    print("sha256", sha256(bytes.data(), bytes.size()));
+    print("size", std::to_string(embedded ? shipped.byte_size : bytes.size()) + " bytes");
+    if (!embedded) print("sha256", sha256(bytes.data(), bytes.size()));
     std::fflush(stdout);
 
     const Detector detector(weights);
@@ -61,12 +65,13 @@ int run(const std::string& path) {
 
 Run add_info(CLI::App& command) {
     const auto path = std::make_shared<std::string>();
-    command.add_option("model", *path, "Weights file (safetensors)")->type_name("MODEL")->required();
+    command.add_option("model", *path, "Weights file (safetensors); without it the weights that come with the tool")
+        ->type_name("MODEL");
     return [path] {
         try {
             return run(*path);
         } catch (const retinaface::Error& error) {
-            throw retinaface::Error(error.code(), *path + ": " + error.what());
+            throw retinaface::Error(error.code(), (path->empty() ? "" : *path + ": ") + error.what());
         }
     };
 }

@@ -39,7 +39,8 @@ std::string check_probability(const std::string& text) {
 
 void add_detector_arguments(CLI::App& command, DetectorArguments& arguments) {
     retinaface::Options& options = arguments.options;
-    command.add_option("--model", arguments.model, "Weights file (safetensors)")->type_name("FILE")->required();
+    command.add_option("--model", arguments.model, "Weights file (safetensors); without it the weights that come with the tool")
+        ->type_name("FILE");
     command.add_option("--score", options.score_threshold, "Report faces with a greater score")
         ->type_name("T")
         ->check(check_probability)
@@ -90,6 +91,7 @@ Detector make_detector(const DetectorArguments& arguments) {
     if (retinaface::kernels::select(isa) == nullptr)
         throw retinaface::Error(retinaface::ErrorCode::unsupported,
                                 std::string("--isa ") + retinaface::to_string(isa) + ": not in this build or not on this CPU");
+    if (arguments.model.empty()) return Detector(arguments.options);
     const retinaface::Weights weights = retinaface::Weights::load(arguments.model);
     try {
         return Detector(weights, arguments.options);

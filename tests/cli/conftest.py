@@ -19,6 +19,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("RETINAFACE_SHARED") or ROOT.parent / "shared")
 MODEL = ROOT / "tests" / "data" / "seeded_mobilenet025.safetensors"
+ASTRONAUT = ROOT / "examples" / "images" / "astronaut.png"
 TRIMMED = os.environ.get("RETINAFACE_TEST_TRIM") == "1"
 
 
