@@ -36,8 +36,7 @@ inline Box decode_box(const Profile& profile, const Anchor& anchor, const float*
         const auto clip = [](float v, int side) { return std::max(0.0f, std::min(v, static_cast<float>(side - 1))); };
         box = {clip(box.x1, size.width), clip(box.y1, size.height), clip(box.x2, size.width), clip(box.y2, size.height)};
     }
-    const Point a = size.transform.to_image({box.x1, box.y1}), b = size.transform.to_image({box.x2, box.y2});
-    return {a.x, a.y, b.x, b.y};
+    return size.transform.box_to_image(box);
 }
 
 /// Landmarks of an anchor and its deltas {x, y} x 5, in pixels of the image.
@@ -46,8 +45,8 @@ inline std::array<Point, 5> decode_landmarks(const Profile& profile, const Ancho
     std::array<Point, 5> points;
     const float scale = profile.variance_centre * anchor.size;
     for (std::size_t i = 0; i < points.size(); ++i)
-        points[i] = transform.to_image({anchor.x + delta[2 * i] * scale, anchor.y + delta[2 * i + 1] * scale});
-    return points;
+        points[i] = {anchor.x + delta[2 * i] * scale, anchor.y + delta[2 * i + 1] * scale};
+    return transform.landmarks_to_image(points);
 }
 
 }  // namespace detail

@@ -13,6 +13,7 @@
 #include "models/retinaface.hpp"
 #include "nms.hpp"
 #include "options.hpp"
+#include "voting.hpp"
 #include "weights/archive.hpp"
 #if !defined(RETINAFACE_NO_DEFAULT_WEIGHTS)
 #include "weights/default_weights.hpp"
@@ -46,15 +47,18 @@ private:
 
     struct Candidate {
         float difference;     ///< face logit - background logit
-        std::uint32_t index;  ///< of the anchor
+        std::uint32_t index;  ///< of the anchor; of points_ where passes are merged
         Box box;
     };
 
     detail::AlignedBuffer arena_;
     detail::Upright upright_;
     detail::Resizer resizer_;
+    detail::Mirror mirror_;
     detail::Suppressor suppressor_;
+    detail::Voter voter_;
     std::vector<Candidate> candidates_;
+    std::vector<std::array<Point, 5>> points_;  ///< landmarks of candidates, where the next pass takes the memory they come from
     std::vector<Face> faces_;
     std::vector<models::Regression> regressions_;
     std::vector<float> boxes_;
@@ -78,16 +82,27 @@ inline void validate(const Options& options) {
     };
     probability("score_threshold", options.score_threshold);
     probability("nms_threshold", options.nms_threshold);
+    probability("voting_threshold", options.voting_threshold);
+    if (options.voting != Voting::none && options.voting != Voting::paper && options.voting != Voting::insightface)
+        fail("unknown voting " + std::to_string(static_cast<int>(options.voting)));
     if (options.max_faces < 0) fail("max_faces must be at least 0, found " + std::to_string(options.max_faces));
     if (options.threads < 1 || options.threads > kMaxThreads)
         fail("threads must be 1.." + std::to_string(kMaxThreads) + ", found " + std::to_string(options.threads));
     if (const int turn = static_cast<int>(options.rotation); turn != 0 && turn != 90 && turn != 180 && turn != 270)
         fail("rotation must be 0, 90, 180 or 270, found " + std::to_string(turn));
     const SizePolicy& size = options.size;
+    const int least_height = size.kind() == SizePolicy::Kind::shortest_side ? 0 : 1;
     if (size.kind() != SizePolicy::Kind::original &&
-        (size.width() < 1 || size.height() < 1 || size.width() > kMaxSide || size.height() > kMaxSide))
+        (size.width() < 1 || size.height() < least_height || size.width() > kMaxSide || size.height() > kMaxSide))
         fail("size must be 1.." + std::to_string(kMaxSide) + " a side, found " + std::to_string(size.width()) + " x " +
              std::to_string(size.height()));
+
+    const float least = options.min_face, most = options.max_face;
+    if (!(least >= 0 && least <= kMaxSide && most >= 0 && most <= kMaxSide) || (most > 0 && least > most))
+        fail("min_face and max_face must be 0.." + std::to_string(kMaxSide) + " in this order, found " + std::to_string(least) +
+             " and " + std::to_string(most));
+    const bool looks_once = options.scales.size() == 1 && options.scales[0] == 1.0f && size.kind() == SizePolicy::Kind::original;
+    if ((least > 0 || most > 0) && !looks_once) fail("min_face and max_face choose the scales: leave size and scales alone");
 }
 
 /// What a Detector shares with its copies.
@@ -104,8 +119,27 @@ public:
     const std::string& metadata(const char* key) const { return metadata_.at(key); }
 
     Span<const Face> detect(const ImageView& image, Workspace& w) const {
-        Frame frame = run(upright(image, w), options_.size, w);
-        return faces(frame, w, frame.plan.logits, [&](int anchor) { return regression(frame, anchor); });
+        const ImageView picture = upright(image, w);
+        const Profile& profile = network_->profile();
+        const Passes passes = make_passes(picture.width, picture.height, options_, profile.size_multiple, profile.inclusive);
+        if (passes.count == 1 && options_.voting == Voting::none) {
+            const Frame frame = run(resized(picture, passes.inputs[0], w), passes.inputs[0], w);
+            return faces(frame, w, frame.plan.logits, [&](int anchor) { return regression(frame, anchor); });
+        }
+
+        std::size_t anchors = 0;
+        for (std::size_t i = 0; i < passes.count; ++i) anchors += static_cast<std::size_t>(anchor_grid(passes.inputs[i]).size());
+        reserve(anchors, w);
+        w.candidates_.clear();
+        w.points_.clear();
+        ImageView sized;
+        for (std::size_t i = 0; i < passes.count; ++i) {
+            const InputSize& input = passes.inputs[i];
+            if (!input.transform.mirrored) sized = resized(picture, input, w);  // and its mirrored twin follows
+            const Frame frame = run(input.transform.mirrored ? w.mirror_.mirror(sized) : sized, input, w);
+            collect_with_points(frame, w, frame.plan.logits, [&](int anchor) { return regression(frame, anchor); });
+        }
+        return merged(w);
     }
 
     /// The image as the network sees it, but for its size: turned upright, packed colours.
@@ -113,7 +147,8 @@ public:
 
     /// `image` stands upright.
     RawOutputs forward(const ImageView& image, const SizePolicy& policy, Workspace& w) const {
-        const Frame frame = run(image, policy, w);
+        const InputSize input = input_size(image.width, image.height, policy, network_->profile().size_multiple);
+        const Frame frame = run(resized(image, input, w), input, w);
         const auto cells = static_cast<std::size_t>(frame.anchors.cells());
         w.regressions_.resize(cells);
         w.boxes_.resize(cells * 8);
@@ -130,11 +165,16 @@ public:
 
     Span<const Face> decode(const RawOutputs& outputs, Workspace& w) const {
         const Frame frame{outputs.input, outputs.anchors, {}};
-        reserve(frame, w);
-        return faces(frame, w, outputs.class_logits.data(), [&](int anchor) {
+        const auto deltas = [&](int anchor) {
             const auto i = static_cast<std::size_t>(anchor);
             return Deltas{outputs.boxes.data() + 4 * i, outputs.landmarks.data() + 10 * i, {}};
-        });
+        };
+        reserve(static_cast<std::size_t>(frame.anchors.size()), w);
+        if (options_.voting == Voting::none) return faces(frame, w, outputs.class_logits.data(), deltas);
+        w.candidates_.clear();
+        w.points_.clear();
+        collect_with_points(frame, w, outputs.class_logits.data(), deltas);
+        return merged(w);
     }
 
     std::vector<Face> detect(const ImageView& image) const {
@@ -143,6 +183,13 @@ public:
         std::vector<Face> copy(found.begin(), found.end());
         give_back(std::move(workspace));
         return copy;
+    }
+
+    std::vector<std::vector<Face>> detect(Span<const ImageView> images) const {
+        std::vector<std::vector<Face>> found;
+        found.reserve(images.size());
+        for (const ImageView& image : images) found.push_back(detect(image));
+        return found;
     }
 
     SelfTest self_test() const {
@@ -183,16 +230,26 @@ private:
         models::Regression storage;  ///< of the cell, where they are computed on demand
     };
 
-    Frame run(const ImageView& image, const SizePolicy& policy, Workspace& w) const {
+    AnchorGrid anchor_grid(const InputSize& input) const noexcept {
+        return {input.padded_height, input.padded_width, anchor_offset(network_->profile())};
+    }
+
+    /// The image at the size the network sees it.
+    static ImageView resized(const ImageView& image, const InputSize& input, Workspace& w) {
+        const bool same = input.width == image.width && input.height == image.height;
+        return same ? image : w.resizer_.resize(image, input.width, input.height);
+    }
+
+    /// `image` has the size of `input`, without its padding.
+    Frame run(const ImageView& image, const InputSize& input, Workspace& w) const {
         retinaface::validate(image);
         const Profile& profile = network_->profile();
         Frame frame;
-        frame.input = input_size(image.width, image.height, policy, profile.size_multiple);
-        frame.anchors = AnchorGrid(frame.input.padded_height, frame.input.padded_width, anchor_offset(profile));
+        frame.input = input;
+        frame.anchors = anchor_grid(input);
 
         layers::Pixels pixels;
-        const bool same = frame.input.width == image.width && frame.input.height == image.height;
-        pixels.image = same ? image : w.resizer_.resize(image, frame.input.width, frame.input.height);
+        pixels.image = image;
         pixels.height = frame.input.padded_height;
         pixels.width = frame.input.padded_width;
         const bool image_rgb = image.format == PixelFormat::rgb8 || image.format == PixelFormat::rgba8;
@@ -203,18 +260,20 @@ private:
         const Parallel parallel(executor, options_.threads);
         w.arena_.reserve(network_->plan(pixels, parallel.threads(), nullptr).size);
         frame.plan = network_->plan(pixels, parallel.threads(), w.arena_.data());
-        reserve(frame, w);
+        reserve(static_cast<std::size_t>(frame.anchors.size()), w);
         network_->run(pixels, frame.plan, parallel);
         return frame;
     }
 
     /// Room for every anchor, so that no frame of this size allocates later. Untouched memory costs nothing.
-    static void reserve(const Frame& frame, Workspace& w) {
-        const auto anchors = static_cast<std::size_t>(frame.anchors.size());
+    void reserve(std::size_t anchors, Workspace& w) const {
         w.candidates_.reserve(anchors);
         w.suppressor_.reserve(anchors);
         w.faces_.reserve(anchors);
+        if (options_.voting != Voting::none || several_passes()) w.points_.reserve(anchors);
+        if (options_.voting != Voting::none) w.voter_.reserve(anchors);
     }
+    bool several_passes() const noexcept { return options_.scales.size() > 1 || options_.flip || options_.min_face > 0 || options_.max_face > 0; }
 
     Deltas regression(const Frame& frame, int anchor) const {
         Deltas deltas;
@@ -225,39 +284,79 @@ private:
         return deltas;
     }
 
-    /// Selects, decodes and suppresses. Candidates are ordered by logit difference, descending; of equal ones the lower anchor
-    /// index comes first.
-    template <class DeltasOf>
-    Span<const Face> faces(const Frame& frame, Workspace& w, const float* logits, DeltasOf deltas_of) const {
+    /// Calls use(anchor, logit difference, box, deltas) for every anchor that passes the score threshold.
+    template <class DeltasOf, class Use>
+    void select(const Frame& frame, const float* logits, DeltasOf deltas_of, Use use) const {
         const Profile& profile = network_->profile();
         const float threshold = logit(options_.score_threshold);
-        const auto box_of = [](const Deltas& d, int anchor) { return d.box != nullptr ? d.box : d.storage.box[anchor % kAnchorsPerCell]; };
-        const auto landmarks_of = [](const Deltas& d, int anchor) {
-            return d.landmarks != nullptr ? d.landmarks : d.storage.landmark[anchor % kAnchorsPerCell];
-        };
-
-        w.candidates_.clear();
         for (int i = 0; i < frame.anchors.size(); ++i) {
             const float difference = logits[2 * i + 1] - logits[2 * i];
             if (!(profile.keep_equal_score ? difference >= threshold : difference > threshold)) continue;
             const Deltas deltas = deltas_of(i);
-            const Box box = decode_box(profile, frame.anchors[i], box_of(deltas, i), frame.input);
-            if (is_usable(box)) w.candidates_.push_back({difference, static_cast<std::uint32_t>(i), box});
+            const float* delta = deltas.box != nullptr ? deltas.box : deltas.storage.box[i % kAnchorsPerCell];
+            const Box box = decode_box(profile, frame.anchors[i], delta, frame.input);
+            if (is_usable(box)) use(i, difference, box, deltas);
         }
+    }
+
+    std::array<Point, 5> landmarks(const Frame& frame, int anchor, const Deltas& deltas) const {
+        const float* delta = deltas.landmarks != nullptr ? deltas.landmarks : deltas.storage.landmark[anchor % kAnchorsPerCell];
+        return decode_landmarks(network_->profile(), frame.anchors[anchor], delta, frame.input.transform);
+    }
+
+    /// Sorts candidates by logit difference, descending (of equal ones the lower index comes first), and suppresses. Fills faces_,
+    /// taking their landmarks from points_of(candidate).
+    template <class PointsOf>
+    void suppress(Workspace& w, float iou_threshold, bool equal, std::size_t most, PointsOf points_of) const {
         std::sort(w.candidates_.begin(), w.candidates_.end(), [](const Workspace::Candidate& a, const Workspace::Candidate& b) {
             return a.difference != b.difference ? a.difference > b.difference : a.index < b.index;
         });
         const Span<const std::uint32_t> kept =
-            w.suppressor_.run(w.candidates_.size(), [&](std::size_t i) { return w.candidates_[i].box; }, options_.nms_threshold,
-                              profile.suppress_equal_iou, static_cast<std::size_t>(options_.max_faces));
+            w.suppressor_.run(w.candidates_.size(), [&](std::size_t i) { return w.candidates_[i].box; }, iou_threshold, equal, most);
         w.faces_.clear();
         for (const std::uint32_t k : kept) {
             const Workspace::Candidate& candidate = w.candidates_[k];
-            const int anchor = static_cast<int>(candidate.index);
-            const Deltas deltas = deltas_of(anchor);
-            w.faces_.push_back({probability(candidate.difference), candidate.box,
-                                decode_landmarks(profile, frame.anchors[anchor], landmarks_of(deltas, anchor), frame.input.transform)});
+            w.faces_.push_back({probability(candidate.difference), candidate.box, points_of(candidate)});
         }
+    }
+
+    /// The faces of one look, whose landmarks are decoded for survivors only.
+    template <class DeltasOf>
+    Span<const Face> faces(const Frame& frame, Workspace& w, const float* logits, DeltasOf deltas_of) const {
+        w.candidates_.clear();
+        select(frame, logits, deltas_of, [&](int anchor, float difference, const Box& box, const Deltas&) {
+            w.candidates_.push_back({difference, static_cast<std::uint32_t>(anchor), box});
+        });
+        suppress(w, options_.nms_threshold, network_->profile().suppress_equal_iou, static_cast<std::size_t>(options_.max_faces),
+                 [&](const Workspace::Candidate& candidate) {
+                     const int anchor = static_cast<int>(candidate.index);
+                     return landmarks(frame, anchor, deltas_of(anchor));
+                 });
+        return {w.faces_.data(), w.faces_.size()};
+    }
+
+    /// Adds a look's candidates to those of others.
+    template <class DeltasOf>
+    void collect_with_points(const Frame& frame, Workspace& w, const float* logits, DeltasOf deltas_of) const {
+        select(frame, logits, deltas_of, [&](int anchor, float difference, const Box& box, const Deltas& deltas) {
+            w.candidates_.push_back({difference, static_cast<std::uint32_t>(w.points_.size()), box});
+            w.points_.push_back(landmarks(frame, anchor, deltas));
+        });
+    }
+
+    /// The faces of all candidates collected.
+    Span<const Face> merged(Workspace& w) const {
+        const bool clusters = options_.voting == Voting::insightface;
+        const auto most = static_cast<std::size_t>(options_.max_faces);
+        const auto points_of = [&](const Workspace::Candidate& candidate) { return w.points_[candidate.index]; };
+        suppress(w, clusters ? options_.voting_threshold : options_.nms_threshold, clusters || network_->profile().suppress_equal_iou,
+                 clusters ? 0 : most, points_of);
+        const auto face_at = [&](std::size_t i) {
+            const Workspace::Candidate& candidate = w.candidates_[i];
+            return Face{probability(candidate.difference), candidate.box, points_of(candidate)};
+        };
+        w.voter_.run(options_.voting, options_.voting_threshold, w.candidates_.size(), face_at, w.suppressor_, w.faces_);
+        if (most > 0 && w.faces_.size() > most) w.faces_.resize(most);
         return {w.faces_.data(), w.faces_.size()};
     }
 
@@ -333,11 +432,17 @@ public:
         return detail::as_result([&] { return detect(image, workspace); });
     }
 
-    /// Every raw output, by the same kernels and plan as detect(), at the size the options say.
+    /// The faces of several images, of any sizes and formats: those that detect() gives for each.
+    std::vector<std::vector<Face>> detect(Span<const ImageView> images) const { return engine_->detect(images); }
+    Result<std::vector<std::vector<Face>>> try_detect(Span<const ImageView> images) const noexcept {
+        return detail::as_result([&] { return detect(images); });
+    }
+
+    /// Every raw output, by the same kernels and plan as detect(), at the size the options say (once: whatever `scales` and `flip`).
     RawOutputs forward(const ImageView& image, Workspace& workspace) const {
         return engine_->forward(engine_->upright(image, workspace), engine_->options().size, workspace);
     }
-    /// The faces in raw outputs: exactly those detect() gives. `outputs` may lie in `workspace`.
+    /// The faces in raw outputs: exactly those detect() gives where it looks once. `outputs` may lie in `workspace`.
     Span<const Face> decode(const RawOutputs& outputs, Workspace& workspace) const { return engine_->decode(outputs, workspace); }
 
     /// Runs the self-test that came with the weights.
@@ -381,5 +486,9 @@ private:
 
 /// The default: MobileNet-0.25.
 using Detector = BasicDetector<models::MobileNet025>;
+/// The paper's light variant.
+using LightDetector = BasicDetector<models::MobileNet025Light>;
+/// Whichever of these the weights file is for.
+using AnyDetector = BasicDetector<models::MobileNet025, models::MobileNet025Light>;
 
 RETINAFACE_END_NAMESPACE

@@ -42,6 +42,7 @@ public:
     void reserve(std::size_t boxes) {
         next_.reserve(boxes);
         kept_.reserve(boxes);
+        visited_.reserve(boxes);
         heads_.reserve(table_size(boxes));
     }
 
@@ -67,6 +68,30 @@ public:
             if (kept_.size() == most) break;
         }
         return {kept_.data(), kept_.size()};
+    }
+
+    /// Calls visit(k) for each box kept by run() (k counts from the best) whose IoU with `box` exceeds `threshold` (or equals it, where
+    /// `equal`). `box_at` as given to run().
+    template <class BoxAt, class Visit>
+    void for_each_overlapping(const Box& box, BoxAt box_at, float threshold, bool equal, Visit visit) {
+        // Cells that share a bucket show a box twice.
+        visited_.resize(kept_.size());
+        if (++visit_ == 0) {
+            std::fill(visited_.begin(), visited_.end(), 0u);
+            visit_ = 1;
+        }
+        const auto see = [&](std::uint32_t k) {
+            if (visited_[k] == visit_) return false;
+            visited_[k] = visit_;
+            const float value = iou(box, box_at(kept_[k]));
+            if (equal ? value >= threshold : value > threshold) visit(k);
+            return false;
+        };
+        if (equal && threshold <= 0) {
+            for (std::uint32_t k = 0; k < kept_.size(); ++k) see(k);
+        } else {
+            meets(box, threshold, equal, see);
+        }
     }
 
 private:
@@ -145,6 +170,8 @@ private:
     std::vector<std::uint32_t> heads_;  ///< first kept box of each bucket
     std::vector<std::uint32_t> next_;   ///< next kept box of the same bucket
     std::vector<std::uint32_t> kept_;
+    std::vector<std::uint32_t> visited_;  ///< by kept box: the last call that saw it
+    std::uint32_t visit_ = 0;
     std::size_t mask_ = 0;
     int lowest_ = 0;
     int highest_ = 0;

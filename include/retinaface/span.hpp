@@ -2,6 +2,8 @@
 
 #include <cassert>
 #include <cstddef>
+#include <type_traits>
+#include <utility>
 
 #include "config.hpp"
 
@@ -13,6 +15,10 @@ class Span {
 public:
     constexpr Span() noexcept = default;
     constexpr Span(T* data, std::size_t size) noexcept : data_(data), size_(size) {}
+    /// The elements of a std::vector, std::array or the like.
+    template <class Container, class = std::enable_if_t<!std::is_same_v<std::decay_t<Container>, Span> &&
+                                                        std::is_convertible_v<decltype(std::declval<Container&>().data()), T*>>>
+    constexpr Span(Container&& container) noexcept : data_(container.data()), size_(container.size()) {}
 
     constexpr T* data() const noexcept { return data_; }
     constexpr std::size_t size() const noexcept { return size_; }
