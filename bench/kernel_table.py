@@ -2,7 +2,7 @@
 """Makes the table of kernels of bench/README.md: each kernel's time in a frame, share of the measured peak, floor, and the reason
 where it runs under 60 % of its floor's rate (bench/kernel_reasons.txt).
 
-    kernel_table.py [--isa avx512] [--json FILE]         runs build/release/bin/bench_kernels (or --bench FILE), core 0
+    kernel_table.py [--isa avx512] [--json FILE]         runs bench_kernels of build/bench or build/release, on core 0
     bench_kernels --benchmark_format=json > k.json; kernel_table.py k.json
 """
 
@@ -114,10 +114,11 @@ def table(report, isa="auto", detector_ms=None):
 
 
 def find_bench(name):
-    path = ROOT / "build" / "release" / "bin" / name
-    if not path.exists():
-        raise SystemExit(f"kernel_table.py: {path} is not there: cmake --preset release && cmake --build --preset release")
-    return path
+    for build in ("bench", "release"):
+        path = ROOT / "build" / build / "bin" / name
+        if path.exists():
+            return path
+    raise SystemExit(f"kernel_table.py: {name} is not built: cmake --preset release && cmake --build --preset release")
 
 
 def main():
