@@ -3,6 +3,7 @@
 // layer-by-layer computation, whatever the bands.
 #pragma once
 
+#include <array>
 #include <tuple>
 
 #include "pixels.hpp"
