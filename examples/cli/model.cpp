@@ -1,11 +1,16 @@
 #include "model.hpp"
 
 #include <cstdio>
+#include <tuple>
+#include <utility>
+#include <vector>
 
 namespace cli {
 
 using retinaface::Isa;
+using retinaface::Scales;
 using retinaface::SizePolicy;
+using retinaface::Voting;
 
 namespace {
 
@@ -26,6 +31,42 @@ Isa parse_isa(const std::string& name) {
         known += std::string(known.empty() ? "" : ", ") + retinaface::to_string(isa);
     }
     throw CLI::ValidationError("--isa", "expected one of " + known + ", found '" + name + "'");
+}
+
+constexpr std::pair<const char*, Voting> kVoting[] = {
+    {"none", Voting::none}, {"paper", Voting::paper}, {"insightface", Voting::insightface}};
+
+Voting parse_voting(const std::string& name) {
+    for (const auto& [known, voting] : kVoting)
+        if (name == known) return voting;
+    throw CLI::ValidationError("--voting", "expected none, paper or insightface, found '" + name + "'");
+}
+
+Scales parse_scales(const std::vector<float>& factors) {
+    try {
+        return {factors.data(), factors.size()};
+    } catch (const retinaface::Error& error) {
+        throw CLI::ValidationError("--scales", error.what());
+    }
+}
+
+std::string short_number(float value) {
+    char buffer[32];
+    std::snprintf(buffer, sizeof buffer, "%g", static_cast<double>(value));
+    return buffer;
+}
+
+std::string describe_policy(const SizePolicy& size) {
+    const auto number = [](int side) { return std::to_string(side); };
+    switch (size.kind()) {
+        case SizePolicy::Kind::longest_side: return "longest side at most " + number(size.width());
+        case SizePolicy::Kind::exact: return "size " + number(size.width()) + "x" + number(size.height());
+        case SizePolicy::Kind::shortest_side:
+            return "shortest side " + number(size.width()) +
+                   (size.height() > 0 ? ", longest at most " + number(size.height()) : "");
+        case SizePolicy::Kind::original: break;
+    }
+    return "original size";
 }
 
 // CLI::Range lets NaN pass.
@@ -63,6 +104,38 @@ void add_detector_arguments(CLI::App& command, DetectorArguments& arguments) {
     command.add_option_function<std::string>("--size", set_size, "Fit every picture into W x H and pad it to that size")
         ->type_name("WxH")
         ->excludes(max_side);
+    const auto set_shortest = [&options](int side) { options.size = SizePolicy::shortest_side(side); };
+    command
+        .add_option_function<int>("--shortest-side", set_shortest, "Resize every picture to this shortest side, enlarging too")
+        ->type_name("N")
+        ->check(CLI::Range(1, retinaface::kMaxSide))
+        ->excludes(max_side)
+        ->excludes("--size");
+
+    const auto set_scales = [&options](const std::vector<float>& factors) { options.scales = parse_scales(factors); };
+    CLI::Option* scales =
+        command
+            .add_option_function<std::vector<float>>("--scales", set_scales,
+                                                     "Look at every picture at each of these factors of its size, as in 1,0.5")
+            ->type_name("F,...")
+            ->delimiter(',');
+    command.add_flag("--flip", options.flip, "At each size, look at the mirrored picture too");
+    const auto set_voting = [&options](const std::string& name) { options.voting = parse_voting(name); };
+    command
+        .add_option_function<std::string>("--voting", set_voting,
+                                          "Average a face with the boxes it suppresses: none, paper, insightface")
+        ->type_name("RULE")
+        ->default_str("none");
+    for (const auto& [name, side, text] :
+         {std::make_tuple("--min-face", &options.min_face, "Side in pixels of the smallest face of interest; chooses the scales"),
+          std::make_tuple("--max-face", &options.max_face, "Side in pixels of the largest face of interest; chooses the scales")})
+        command.add_option(name, *side, text)
+            ->type_name("N")
+            ->check(CLI::Range(1, retinaface::kMaxSide))
+            ->excludes(scales)
+            ->excludes(max_side)
+            ->excludes("--size")
+            ->excludes("--shortest-side");
 
     command.add_option("--threads", options.threads, "Threads a picture")
         ->type_name("N")
@@ -77,13 +150,17 @@ void add_detector_arguments(CLI::App& command, DetectorArguments& arguments) {
 }
 
 std::string describe_sizes(const retinaface::Options& options) {
-    const SizePolicy& size = options.size;
-    switch (size.kind()) {
-        case SizePolicy::Kind::longest_side: return "longest side at most " + std::to_string(size.width());
-        case SizePolicy::Kind::exact: return "size " + std::to_string(size.width()) + "x" + std::to_string(size.height());
-        case SizePolicy::Kind::original: break;
+    std::string text = describe_policy(options.size);
+    if (options.min_face > 0) text += ", faces from " + short_number(options.min_face) + " px";
+    if (options.max_face > 0) text += ", faces to " + short_number(options.max_face) + " px";
+    if (options.scales.size() > 1 || options.scales[0] != 1.0f) {
+        text += ", scales";
+        for (const float factor : options.scales) text += " " + short_number(factor);
     }
-    return "original size";
+    if (options.flip) text += ", mirrored too";
+    for (const auto& [name, voting] : kVoting)
+        if (voting == options.voting && voting != Voting::none) text += std::string(", voting ") + name;
+    return text;
 }
 
 Detector make_detector(const DetectorArguments& arguments) {

@@ -9,17 +9,17 @@
 namespace cli {
 
 /// The networks that the tool can run.
-using Detector = retinaface::BasicDetector<retinaface::models::MobileNet025, retinaface::models::MobileNet025Light>;
+using Detector = retinaface::AnyDetector;
 
 struct DetectorArguments {
     std::string model;
     retinaface::Options options;
 };
 
-/// Adds --model, --score, --nms, --max-faces, --max-side, --size, --threads and --isa; `arguments` outlives the parse.
+/// Adds --model, what becomes retinaface::Options, and --threads and --isa; `arguments` outlives the parse.
 void add_detector_arguments(CLI::App& command, DetectorArguments& arguments);
 
-/// At which sizes the options have a picture seen, in words: "size 640x480".
+/// At which sizes the options have a picture seen, in words: "size 640x480, scales 1 0.5, mirrored too".
 std::string describe_sizes(const retinaface::Options& options);
 
 /// Throws retinaface::Error, its message led by the model's path where the file is at fault.
