@@ -51,7 +51,7 @@ int run(const std::string& path) {
     if (!embedded) print("sha256", sha256(bytes.data(), bytes.size()));
     std::fflush(stdout);
 
-    const Detector detector(weights);
+    const Detector detector = make_detector(weights, {});
     print("runs on", retinaface::to_string(detector.isa()));
     const retinaface::SelfTest test = detector.self_test();
     char difference[64];

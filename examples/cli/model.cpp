@@ -163,16 +163,25 @@ std::string describe_sizes(const retinaface::Options& options) {
     return text;
 }
 
+retinaface::Weights load_weights(const std::string& path) {
+    return path.empty() ? retinaface::Weights::from_embedded(retinaface::embedded::kDefaultWeights)
+                        : retinaface::Weights::load(path);
+}
+
+Detector make_detector(const retinaface::Weights& weights, const retinaface::Options& options) {
+    return Detector(weights, options);
+}
+
 Detector make_detector(const DetectorArguments& arguments) {
     const Isa isa = arguments.options.isa;
     if (retinaface::kernels::select(isa) == nullptr)
         throw retinaface::Error(retinaface::ErrorCode::unsupported,
                                 std::string("--isa ") + retinaface::to_string(isa) + ": not in this build or not on this CPU");
-    if (arguments.model.empty()) return Detector(arguments.options);
-    const retinaface::Weights weights = retinaface::Weights::load(arguments.model);
+    const retinaface::Weights weights = load_weights(arguments.model);
     try {
-        return Detector(weights, arguments.options);
+        return make_detector(weights, arguments.options);
     } catch (const retinaface::Error& error) {
+        if (arguments.model.empty()) throw;
         throw retinaface::Error(error.code(), arguments.model + ": " + error.what());
     }
 }

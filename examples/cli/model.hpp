@@ -22,7 +22,12 @@ void add_detector_arguments(CLI::App& command, DetectorArguments& arguments);
 /// At which sizes the options have a picture seen, in words: "size 640x480, scales 1 0.5, mirrored too".
 std::string describe_sizes(const retinaface::Options& options);
 
-/// Throws retinaface::Error, its message led by the model's path where the file is at fault.
+/// A weights file, or where `path` is empty the weights that come with the tool. Throws retinaface::Error.
+retinaface::Weights load_weights(const std::string& path);
+
+/// Detectors are made here and nowhere else, so that the networks are compiled once. Throws retinaface::Error, its message led by
+/// the model's path where the file is at fault.
 Detector make_detector(const DetectorArguments& arguments);
+Detector make_detector(const retinaface::Weights& weights, const retinaface::Options& options);
 
 }  // namespace cli
