@@ -2,12 +2,18 @@
 // of a block of tiles with transformed weights. The block is small enough that transformed input, products and one pass of weights
 // share the L2 cache; padding is implicit in the input transform, bias and activation are in the output transform.
 
-constexpr int kTileBlock = 24;  // a multiple of every tile height of the product
 constexpr int kWinogradPoints = 36;
 
-// Blocks of the 36 points start a cache line off a multiple of 4 KB, so that their stores do not compete for the same cache sets.
-constexpr std::size_t winograd_pitch(int channels) {
-    return static_cast<std::size_t>(kTileBlock) * static_cast<std::size_t>(channels) + 16;
+/// Tiles of a block: a multiple of every tile height of the product, more of them where channels are few, so that the block's
+/// memory stays the same and calls of the product are worth their while.
+constexpr int winograd_block(int channels_in, int channels_out) {
+    const int channels = channels_in > channels_out ? channels_in : channels_out;
+    return channels >= 48 ? 24 : channels >= 32 ? 48 : 96;
+}
+
+// The 36 points start a cache line off a multiple of 4 KB, so that their stores do not compete for the same cache sets.
+constexpr std::size_t winograd_pitch(int block, int channels) {
+    return static_cast<std::size_t>(block) * static_cast<std::size_t>(channels) + 16;
 }
 
 inline std::size_t conv3x3_packed_size(int channels_in, int channels_out) {
@@ -15,7 +21,8 @@ inline std::size_t conv3x3_packed_size(int channels_in, int channels_out) {
 }
 
 inline std::size_t conv3x3_scratch(int channels_in, int channels_out) {
-    return kWinogradPoints * (winograd_pitch(channels_in) + winograd_pitch(channels_out));
+    const int block = winograd_block(channels_in, channels_out);
+    return kWinogradPoints * (winograd_pitch(block, channels_in) + winograd_pitch(block, channels_out));
 }
 
 inline void conv3x3_pack(const float* weights, int channels_in, int channels_out, float* dst) {
@@ -114,14 +121,15 @@ RETINAFACE_INLINE void winograd_output(const float* src, std::size_t pitch, cons
 
 inline void conv3x3(const Conv3x3Args& c) {
     const int tiles_x = (c.width + 3) / 4;
-    const std::size_t pitch_in = winograd_pitch(c.channels_in), pitch_out = winograd_pitch(c.channels_out);
+    const int block = winograd_block(c.channels_in, c.channels_out);
+    const std::size_t pitch_in = winograd_pitch(block, c.channels_in), pitch_out = winograd_pitch(block, c.channels_out);
     float* const transformed = c.scratch;
     float* const products = c.scratch + kWinogradPoints * pitch_in;
     const std::size_t packed = gemm_packed_size(c.channels_in, c.channels_out);
     const auto lanes = [](int channels, int channel) { return channels - channel < kWidth ? channels - channel : kWidth; };
 
-    for (int first = c.tile_begin; first < c.tile_end; first += kTileBlock) {
-        const int count = c.tile_end - first < kTileBlock ? c.tile_end - first : kTileBlock;
+    for (int first = c.tile_begin; first < c.tile_end; first += block) {
+        const int count = c.tile_end - first < block ? c.tile_end - first : block;
         for (int t = 0; t < count; ++t) {
             const int y = (first + t) / tiles_x * 4 - 1, x = (first + t) % tiles_x * 4 - 1;
             const bool edge = y < 0 || x < 0 || y + 6 > c.height || x + 6 > c.width;
