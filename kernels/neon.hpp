@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <type_traits>
+#include <utility>
 
 #include "types.hpp"
 
@@ -18,8 +19,8 @@ namespace neon {
 
 #include "generic/common.inl"
 #include "neon/gemm.inl"
-#include "generic/pixels.inl"
-#include "generic/stem.inl"
+#include "neon/pixels.inl"
+#include "neon/stem.inl"
 #include "generic/depthwise.inl"
 #include "generic/winograd.inl"
 #include "generic/logits.inl"

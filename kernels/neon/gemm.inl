@@ -44,8 +44,11 @@ RETINAFACE_INLINE void gemm_step(Vec (&acc)[Rows][2], const Vec (&x)[Rows], cons
     }
 }
 
-/// `Rows` pixels from `a` on (pixel number `pixel` of the call), 8 channels from `channel` on. `Plain`: no activation, nothing added.
-template <int Rows, bool Plain>
+/// What happens to a sum: nothing; the activation; the activation and the addition of a coarser map's pixel.
+enum class Epilogue { plain, activation, addition };
+
+/// Pixels [pixel, pixel + Rows), channels [channel, channel + 8).
+template <int Rows, Epilogue kEpilogue>
 RETINAFACE_INLINE void gemm_tile(const GemmArgs& g, int pixel, int channel, const float* b) {
     const float* a[Rows];
     RETINAFACE_UNROLL
@@ -76,8 +79,8 @@ RETINAFACE_INLINE void gemm_tile(const GemmArgs& g, int pixel, int channel, cons
         RETINAFACE_UNROLL
         for (int v = 0; v < 2; ++v) {
             Vec y = acc[r][v];
-            if (!Plain) y = activate(y, slope);
-            if (!Plain && g.add != nullptr) y = add(y, load(g.add + ((pixel + r) / 2) * g.ld_add + channel + v * kWidth));
+            if (kEpilogue != Epilogue::plain) y = activate(y, slope);
+            if (kEpilogue == Epilogue::addition) y = add(y, load(g.add + ((pixel + r) / 2) * g.ld_add + channel + v * kWidth));
             store(c + r * g.ldc + v * kWidth, y);
         }
     }
@@ -85,28 +88,39 @@ RETINAFACE_INLINE void gemm_tile(const GemmArgs& g, int pixel, int channel, cons
 
 /// Pixels [begin, end) of one panel. What is left behind the whole tiles is done by a tile that overlaps the one before (the same
 /// values are written twice), unless the call is shorter than a tile.
-template <bool Plain>
+template <Epilogue kEpilogue>
 inline void gemm_panel(const GemmArgs& g, int begin, int end, int channel, const float* b) {
     int i = begin;
-    for (; i + 8 <= end; i += 8) gemm_tile<8, Plain>(g, i, channel, b);
+    for (; i + 8 <= end; i += 8) gemm_tile<8, kEpilogue>(g, i, channel, b);
     if (i == end) return;
-    if (end - i > 4 && end >= 8) return gemm_tile<8, Plain>(g, end - 8, channel, b);
+    if (end - i > 4 && end >= 8) return gemm_tile<8, kEpilogue>(g, end - 8, channel, b);
     if (end - i > 4) {
-        gemm_tile<4, Plain>(g, i, channel, b);
+        gemm_tile<4, kEpilogue>(g, i, channel, b);
         i += 4;
     }
-    if (end >= 4) return gemm_tile<4, Plain>(g, end - 4, channel, b);
-    for (; i < end; ++i) gemm_tile<1, Plain>(g, i, channel, b);
+    if (end >= 4) return gemm_tile<4, kEpilogue>(g, end - 4, channel, b);
+    for (; i < end; ++i) gemm_tile<1, kEpilogue>(g, i, channel, b);
 }
 
-template <bool Plain>
-inline void gemm_panels(const GemmArgs& g) {
+template <Epilogue kEpilogue>
+inline void gemm_blocks(const GemmArgs& g) {
     const int block = g.k * 8 >= kGemmBlockFloats ? 8 : kGemmBlockFloats / g.k / 8 * 8;
     for (int begin = 0; begin < g.m; begin += block) {
         const int end = g.m - begin < block ? g.m : begin + block;
         for (int j = 0; j < g.n; j += kGemmPanel)
-            gemm_panel<Plain>(g, begin, end, j, g.b + static_cast<std::ptrdiff_t>(j) * g.k);
+            gemm_panel<kEpilogue>(g, begin, end, j, g.b + static_cast<std::ptrdiff_t>(j) * g.k);
     }
+}
+
+/// `Plain`: no activation, nothing added.
+template <bool Plain>
+inline void gemm_panels(const GemmArgs& g) {
+    if (Plain)
+        gemm_blocks<Epilogue::plain>(g);
+    else if (g.add == nullptr)
+        gemm_blocks<Epilogue::activation>(g);
+    else
+        gemm_blocks<Epilogue::addition>(g);
 }
 
 inline void gemm(const GemmArgs& g) { gemm_panels<false>(g); }
