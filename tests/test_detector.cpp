@@ -211,7 +211,7 @@ std::vector<Face> decoded_plainly(const RawOutputs& outputs, const DetectCase& c
             for (int x = 0; x < columns; ++x) {
                 for (int anchor = 0; anchor < 2; ++anchor, ++index) {
                     const double size = (anchor == 0 ? 16 : 32) << (2 * level);
-                    const double px = (x + 0.5) * stride - (inclusive ? 0.5 : 0.0), py = (y + 0.5) * stride - (inclusive ? 0.5 : 0.0);
+                    const double px = inclusive ? 7.5 + stride * x : (x + 0.5) * stride, py = inclusive ? 7.5 + stride * y : (y + 0.5) * stride;
                     const auto at = [&](Span<const float> values, std::size_t width, std::size_t k) {
                         return static_cast<double>(values[index * width + k]);
                     };
@@ -520,7 +520,7 @@ TEST_CASE("images that cannot be read are refused") {
     const Detector detector = seeded_detector();
     Workspace workspace;
     for (const BadImage& bad : cases) {
-        CAPTURE(bad.fragment);
+        CAPTURE(std::string(bad.fragment));
         const std::string message = message_of(ErrorCode::invalid_argument, [&] { detector.detect(bad.image); });
         CAPTURE(message);
         CHECK(contains(message, std::string("image: ")));
@@ -565,7 +565,7 @@ TEST_CASE("options outside their range are refused") {
         {[](Options& o) { o.size = SizePolicy::exact(65537, 5); }, "found 65537 x 5"},
     };
     for (const BadOption& bad : cases) {
-        CAPTURE(bad.fragment);
+        CAPTURE(std::string(bad.fragment));
         Options options = test_options();
         bad.set(options);
         const std::string message = message_of(ErrorCode::invalid_argument, [&] { Detector(seeded_weights(), options); });
@@ -635,7 +635,7 @@ TEST_CASE("weights that do not fit the network are refused") {
         {"self-test of another form", mismatch, [](EditableWeights& w) { w.tensor("selftest.image").shape = {3, 48, 64}; }, "'selftest.image': expected U8 [H, W, 3], found [3, 48, 64]"},
     };
     for (const BadWeights& bad : cases) {
-        CAPTURE(bad.name);
+        CAPTURE(std::string(bad.name));
         EditableWeights edit(seeded_weights());
         bad.change(edit);
         const Weights weights = edit.weights();

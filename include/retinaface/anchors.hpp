@@ -21,8 +21,8 @@ struct Anchor {
 class AnchorGrid {
 public:
     AnchorGrid() = default;
-    /// `offset` is added to every centre (see Profile::inclusive).
-    AnchorGrid(int height, int width, float offset) noexcept : offset_(offset) {
+    /// `first_centre`: see Profile.
+    AnchorGrid(int height, int width, float first_centre) noexcept : first_centre_(first_centre) {
         for (int level = 0; level < kLevels; ++level) {
             widths_[level] = layers::strided(width, kStrides[level]);
             heights_[level] = layers::strided(height, kStrides[level]);
@@ -41,12 +41,14 @@ public:
         const int cell = index / kAnchorsPerCell;
         const int l = level(cell);
         const int in_level = cell - cells_[l];
-        const auto centre = [&](int i) { return (static_cast<float>(i) + 0.5f) * static_cast<float>(kStrides[l]) + offset_; };
+        const auto stride = static_cast<float>(kStrides[l]);
+        const float first = first_centre_ > 0 ? first_centre_ : 0.5f * stride;
+        const auto centre = [&](int i) { return first + static_cast<float>(i) * stride; };
         return {centre(in_level % widths_[l]), centre(in_level / widths_[l]), kAnchorSizes[l][index % kAnchorsPerCell]};
     }
 
 private:
-    float offset_ = 0;
+    float first_centre_ = 0;
     int widths_[kLevels] = {};
     int heights_[kLevels] = {};
     int cells_[kLevels + 1] = {};

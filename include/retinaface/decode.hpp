@@ -22,9 +22,6 @@ inline float logit(float score) noexcept {
     return static_cast<float>(std::log(static_cast<double>(score) / (1.0 - static_cast<double>(score))));
 }
 
-/// How far a profile's anchor centres lie from the centres of their cells.
-inline float anchor_offset(const Profile& profile) noexcept { return -0.5f * profile.inclusive; }
-
 /// Box of an anchor and its deltas {x, y, w, h}, in pixels of the image.
 inline Box decode_box(const Profile& profile, const Anchor& anchor, const float* delta, const InputSize& size) noexcept {
     const float x = anchor.x + delta[0] * profile.variance_centre * anchor.size;

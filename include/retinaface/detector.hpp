@@ -231,7 +231,7 @@ private:
     };
 
     AnchorGrid anchor_grid(const InputSize& input) const noexcept {
-        return {input.padded_height, input.padded_width, anchor_offset(network_->profile())};
+        return {input.padded_height, input.padded_width, network_->profile().first_centre};
     }
 
     /// The image at the size the network sees it.

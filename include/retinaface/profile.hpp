@@ -22,8 +22,10 @@ struct Profile {
     // Decoding: centre = anchor + delta * variance_centre * size; size = anchor size * exp(delta * variance_size).
     float variance_centre;
     float variance_size;
-    /// 0: an anchor's centre is that of its cell, a box of width w spans w. 1: coordinates are those of pixel centres and a box
-    /// includes its last pixel, so centres lie half a pixel up and left and a box of width w spans w - 1.
+    /// Centre of the first cell's anchors in x and y, on every level alike; 0: the centre of that cell.
+    float first_centre;
+    /// 0: a box of width w spans w. 1: coordinates are those of pixel centres and a box includes its last pixel, so that a box of
+    /// width w spans w - 1.
     float inclusive;
     bool clip;  ///< clip boxes to the image
 
@@ -33,11 +35,11 @@ struct Profile {
 };
 
 /// biubug6/Pytorch_Retinaface, and the weights of this project.
-constexpr Profile kBiubug6Profile = {"biubug6", false, {104, 117, 123}, 1, 0.1f, 0.1f, 0.2f, 0, false, false, false};
-/// deepinsight/insightface, RetinaFace mnet.25 and R50.
-constexpr Profile kInsightfaceProfile = {"insightface", true, {0, 0, 0}, 32, 0.0f, 1.0f, 1.0f, 1, true, true, true};
+constexpr Profile kBiubug6Profile = {"biubug6", false, {104, 117, 123}, 1, 0.1f, 0.1f, 0.2f, 0, 0, false, false, false};
+/// deepinsight/insightface, RetinaFace mnet.25 and R50. Anchors grow around the centre of a base box of 16 x 16, at every stride.
+constexpr Profile kInsightfaceProfile = {"insightface", true, {0, 0, 0}, 32, 0.0f, 1.0f, 1.0f, 7.5f, 1, true, true, true};
 /// The networks of the paper, with this project's decisions where the paper is silent.
-constexpr Profile kPaperProfile = {"paper", false, {104, 117, 123}, 1, 0.0f, 0.1f, 0.2f, 0, false, false, false};
+constexpr Profile kPaperProfile = {"paper", false, {104, 117, 123}, 1, 0.0f, 0.1f, 0.2f, 0, 0, false, false, false};
 
 /// The profile of that name; throws Error (mismatch) where there is none.
 inline const Profile& find_profile(const std::string& name) {
