@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <functional>
 #include <new>
+#include <string>
 
 #include "images.hpp"
 #include "retinaface.hpp"
@@ -48,7 +49,7 @@ TEST_CASE("detect, forward and decode allocate nothing at a size already seen") 
     for (const char* profile : {"biubug6", "insightface"}) {
         for (const int threads : {1, 3}) {
             for (const SizePolicy size : {SizePolicy::original(), SizePolicy::longest_side(60), SizePolicy::exact(150, 110)}) {
-                CAPTURE(profile);
+                CAPTURE(std::string(profile));
                 CAPTURE(threads);
                 CAPTURE(size.width());
                 Options options;
