@@ -5,6 +5,7 @@
 //       use(face.score, face.box, face.landmarks);
 #pragma once
 
+#include "retinaface/align.hpp"
 #include "retinaface/camera.hpp"
 #include "retinaface/config.hpp"
 #include "retinaface/detector.hpp"
