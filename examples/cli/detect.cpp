@@ -106,7 +106,7 @@ int run(const Arguments& arguments) {
         } catch (const retinaface::Error& caught) {
             error = caught.what();
         }
-        progress.clear();
+        if (!error.empty() || isatty(STDOUT_FILENO) == 1) progress.clear();
         if (!error.empty()) {
             all_read = false;
             std::fprintf(stderr, "retinaface: %s: %s\n", input.path.c_str(), error.c_str());

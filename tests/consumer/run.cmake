@@ -18,7 +18,7 @@ if(TOOLCHAIN)
 else()
     set(compiler -DCMAKE_CXX_COMPILER=${CXX} -DCMAKE_PREFIX_PATH=${WORK}/prefix)
 endif()
-run(${CMAKE_COMMAND} -S ${SOURCE} -B ${WORK}/build -G ${GENERATOR} ${compiler} -DCMAKE_BUILD_TYPE=Release
+run(${CMAKE_COMMAND} -S ${SOURCE} -B ${WORK}/build -G ${GENERATOR} ${compiler} -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS=-O1
     -DRETINAFACE_TEST_WEIGHTS=${WEIGHTS})
 run(${CMAKE_COMMAND} --build ${WORK}/build)
 run(${CMAKE_COMMAND} -E chdir ${WORK}/build ${CMAKE_CTEST_COMMAND} --output-on-failure)
