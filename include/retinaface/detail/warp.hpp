@@ -131,6 +131,21 @@ inline void add_bytes(const std::uint8_t* src, std::size_t count, std::uint16_t*
     for (; i < count; ++i) sums[i] = static_cast<std::uint16_t>(sums[i] + src[i]);
 }
 
+/// Four bytes a pixel: the sum of `factor` neighbouring groups of `bytes` sums, times `scale`, rounded. Reads three sums beyond the last
+/// group; what lies behind a pixel's own bytes is unspecified.
+inline void mean_row(const std::uint16_t* sums, std::ptrdiff_t bytes, int factor, int width, float scale, std::uint8_t* dst) {
+    const __m128 scales = _mm_set1_ps(scale), half = _mm_set1_ps(0.5f);
+    for (int x = 0; x < width; ++x, dst += 4) {
+        __m128i total = _mm_setzero_si128();
+        for (int i = 0; i < factor; ++i, sums += bytes)
+            total = _mm_add_epi32(total, _mm_cvtepu16_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(sums))));
+        const __m128i words = _mm_cvttps_epi32(_mm_add_ps(_mm_mul_ps(_mm_cvtepi32_ps(total), scales), half));
+        const __m128i packed = _mm_packus_epi16(_mm_packs_epi32(words, words), words);
+        const int pixel = _mm_cvtsi128_si32(packed);
+        std::memcpy(dst, &pixel, 4);
+    }
+}
+
 }  // namespace avx2
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -145,6 +160,20 @@ inline void add_bytes(const std::uint8_t* src, std::size_t count, std::uint16_t*
 #endif
     (void)vectors;
     for (std::size_t i = 0; i < count; ++i) sums[i] = static_cast<std::uint16_t>(sums[i] + src[i]);
+}
+
+inline void mean_row(const std::uint16_t* sums, std::ptrdiff_t bytes, int factor, int width, float scale, std::uint8_t* dst,
+                     bool vectors) {
+#if RETINAFACE_WARP_AVX2
+    if (vectors) return avx2::mean_row(sums, bytes, factor, width, scale, dst);
+#endif
+    (void)vectors;
+    for (int x = 0; x < width; ++x, dst += 4, sums += bytes * factor)
+        for (std::ptrdiff_t c = 0; c < bytes; ++c) {
+            std::uint32_t total = 0;
+            for (int i = 0; i < factor; ++i) total += sums[i * bytes + c];
+            dst[c] = static_cast<std::uint8_t>(static_cast<float>(total) * scale + 0.5f);
+        }
 }
 
 /// Whether this CPU runs the vector paths.
@@ -203,7 +232,7 @@ public:
         const int begin = static_cast<int>(std::clamp<std::int64_t>(left, 0, source.width));
         const int end = static_cast<int>(std::clamp<std::int64_t>(right, begin, source.width));
         const float scale = 1.0f / (static_cast<float>(factor) * static_cast<float>(factor));
-        sums_.resize(static_cast<std::size_t>(width) * static_cast<std::size_t>(factor) * bytes);
+        sums_.resize(static_cast<std::size_t>(width) * static_cast<std::size_t>(factor) * bytes + 3);
         const std::size_t before = static_cast<std::size_t>(begin - left) * bytes;  // sums of pixels left of the source
         const std::size_t inside = static_cast<std::size_t>(end - begin) * bytes;
         for (int y = 0; y < height; ++y) {
@@ -214,18 +243,15 @@ public:
                 for (std::int64_t r = std::max<std::int64_t>(top, 0); r < last; ++r)
                     add_bytes(source.data + r * source.stride + std::ptrdiff_t{begin} * source.bytes, inside,
                               sums_.data() + before, vectors);
-            std::uint8_t* dst = pixels_.data() + static_cast<std::size_t>(y) * row;
-            const std::uint16_t* sum = sums_.data();
-            for (int x = 0; x < width; ++x, dst += 4) {
-                std::uint32_t total[4] = {};
-                for (int i = 0; i < factor; ++i, sum += bytes)
-                    for (std::size_t c = 0; c < bytes; ++c) total[c] += sum[c];
-                for (int c = 0; c < 3; ++c)
-                    dst[c] = static_cast<std::uint8_t>(static_cast<float>(total[source.order[c]]) * scale + 0.5f);
-                dst[3] = 0;
-            }
+            mean_row(sums_.data(), source.bytes, factor, width, scale, pixels_.data() + static_cast<std::size_t>(y) * row,
+                     vectors);
         }
-        return {pixels_.data(), static_cast<std::ptrdiff_t>(row), width, height, 4, {0, 1, 2}};
+        return {pixels_.data(),
+                static_cast<std::ptrdiff_t>(row),
+                width,
+                height,
+                4,
+                {source.order[0], source.order[1], source.order[2]}};
     }
 
     /// Sums of that many bytes fit 16 bits.
