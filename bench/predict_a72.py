@@ -6,9 +6,9 @@
     predict_a72.py --loops FILE.s...  inner loops of the products in the assembler of both compilers
 
 Method. bench/mca/frame.cpp runs whole frames under qemu-user with the plugin bench/mca/count.c, which counts how often every
-translation block (a run of instructions up to a branch) is executed; the difference of a run of two frames and of one is one
+translation block (a run of instructions up to a branch) is executed; the difference of a run of one frame and of none is one
 frame, with everything in it: staging of pixels, all layers, transforms, epilogues, decoding, suppression.  llvm-mca gives each
-block's cycles in a steady state (its cortex-a72 takes LLVM's Cortex-A57 model: three micro-operations a cycle, one 128-bit
+block's cycles (its cortex-a72 takes LLVM's Cortex-A57 model: three micro-operations a cycle, one 128-bit
 multiply-add a cycle).  Cycles times counts is the compute term.  It has no cache misses, no branch misses and no stalls
 between blocks.  The plugin also models the caches (L1 32 KB 2 ways, L2 1 MB 16 ways, LRU, write back): misses and write-backs of
 the L2 are the memory traffic, divided by the bandwidth (see BANDWIDTH).
@@ -37,9 +37,9 @@ CLOCK = 1.8e9  # RK3399's A72 cores
 BANDWIDTH = 2 * 2.23e9
 
 PARTS = [  # part, pattern of the demangled function, may run on every core
-    ("pointwise and lateral products", r"\bgemm\b|gemm_panels?<false>|gemm_tile<.*false>", True),
-    ("Winograd products", r"gemm_panels?<true>|gemm_tile<.*true>", True),
-    ("Winograd transforms", r"conv3x3|winograd", True),
+    ("Winograd products", r"gemm_\w+<(\(.*Epilogue\)0|true)", True),
+    ("pointwise and lateral products", r"\bgemm\b|gemm_\w+<", True),
+    ("Winograd transforms", r"\bconv3x3\(|winograd_(in|out)put", True),
     ("depthwise", r"dwconv3x3", True),
     ("first convolution", r"\bstem|stem_row", True),
     ("staging of pixels", r"load_pixels", True),
@@ -59,9 +59,9 @@ def run(command, **options):
 class Target:
     """What differs between the board and the machine this runs on."""
 
-    def __init__(self, arch):
+    def __init__(self, arch, model="icelake-server"):
         self.arm = arch == "aarch64"
-        self.mca = ["-mtriple=aarch64", "-mcpu=cortex-a72"] if self.arm else ["-mtriple=x86_64", "-mcpu=icelake-server"]
+        self.mca = ["-mtriple=aarch64", "-mcpu=cortex-a72"] if self.arm else ["-mtriple=x86_64", f"-mcpu={model}"]
         self.qemu = ["qemu-aarch64", "-cpu", "cortex-a72"] if self.arm else ["qemu-x86_64", "-cpu", "max"]
         self.objdump = "aarch64-linux-gnu-objdump" if self.arm else "objdump"
         self.compiler = "aarch64-linux-gnu-g++" if self.arm else "g++"
@@ -95,7 +95,9 @@ class Program:
         """Cycles of one execution in a steady state, or None where llvm-mca knows an instruction not."""
         key = (address, size)
         if key not in self.cycles_of:
-            self.cycles_of[key] = mca(self.block(address, size), self.target)
+            block = self.block(address, size)
+            target = re.search(r"\b(?:0x)?([0-9a-f]+) <", block[-1]) if block else None
+            self.cycles_of[key] = mca(block, self.target, is_loop=bool(target) and int(target.group(1), 16) == address)
         return self.cycles_of[key]
 
 
@@ -107,7 +109,9 @@ def clean(instruction):
     return text
 
 
-def mca(instructions, target, iterations=100):
+def mca(instructions, target, iterations=100, is_loop=True):
+    """Cycles of a block: simulated where the block is a loop by itself, else what its operations take of the ports and of the
+    dispatch (run behind itself it would wait for results that really come from other blocks)."""
     lines = [clean(i) for i in instructions]
     # What llvm-mca refuses is left out; such instructions (system registers, barriers) are rare.
     for _ in range(len(lines)):
@@ -117,6 +121,10 @@ def mca(instructions, target, iterations=100):
             ["llvm-mca-14", *target.mca, f"-iterations={iterations}", "-instruction-info=false", "-resource-pressure=false"],
             input="\n".join(lines), capture_output=True, text=True, check=False)
         total = re.search(r"Total Cycles:\s+(\d+)", done.stdout)
+        if done.returncode == 0 and total and not is_loop:
+            width = int(re.search(r"Dispatch Width:\s+(\d+)", done.stdout).group(1))
+            operations = int(re.search(r"Total uOps:\s+(\d+)", done.stdout).group(1)) / iterations
+            return max(float(re.search(r"Block RThroughput:\s+([\d.]+)", done.stdout).group(1)), operations / width)
         if done.returncode == 0 and total:
             # A single run's latency lies in the total once; over many iterations it vanishes.
             return int(total.group(1)) / iterations
@@ -142,12 +150,12 @@ def counts(target, plugin, program, arguments, cache):
 
 
 def one_frame(target, plugin, program, arguments, threads, isa, picture, cache=False):
-    """Block counts (and cache traffic) of one frame: a run of two frames minus a run of one."""
+    """Block counts (and cache traffic) of one frame: a run of one frame minus a run of none."""
     def of(frames):
         extra = [picture] if picture else []
         return counts(target, plugin, program, [*arguments, str(frames), str(threads), isa, *extra], cache)
-    (two, traffic2), (one, traffic1) = of(2), of(1)
-    # A block counted once more in the longer run belongs to the frame; cold code that ran once in both cancels out.
+    (two, traffic2), (one, traffic1) = of(1), of(0)
+    # Loading and packing of the weights runs in both and cancels out.
     frame = {key: two[key] - one[key] for key in two if two[key] > one[key]}
     traffic = [a - b for a, b in zip(traffic2, traffic1)] if cache else None
     return frame, traffic
@@ -199,9 +207,8 @@ def predict(options, folder):
     path = options.frame or build(target, folder)
     program = Program(path, target)
     arguments = [options.weights, str(options.width), str(options.height)]
-    frame, _ = one_frame(target, plugin, path, arguments, 1, "neon", options.picture)
+    frame, (accesses, l1, l2, back) = one_frame(target, plugin, path, arguments, 1, "neon", options.picture, cache=True)
     parts, instructions = compute(program, frame)
-    _, (accesses, l1, l2, back) = one_frame(target, plugin, path, arguments, 1, "neon", options.picture, cache=True)
     traffic = 64 * (l2 + back)
 
     total = sum(part[0] for part in parts.values())
@@ -217,8 +224,7 @@ def predict(options, folder):
 
     frame2, _ = one_frame(target, plugin, path, arguments, 2, "neon", options.picture)
     parts2, instructions2 = compute(program, frame2)
-    spinning = 0
-    parallel = sum(p[0] for p in parts2.values() if p[2]) - spinning
+    parallel = sum(p[0] for p in parts2.values() if p[2])
     serial = sum(p[0] for p in parts.values() if not p[2])
     two = max(parallel / 2 / CLOCK, memory) + serial / CLOCK
     print(f"instructions with two threads {instructions2 / 1e6:.1f} M; kernels {1e3 * parallel / 2 / CLOCK:.2f} ms a core, serial "
@@ -274,7 +280,7 @@ def check_loops(options, folder):
 
 def check_x86(options, folder):
     """The method's error: three kernels and the whole frame of the avx2 set, predicted and timed."""
-    target = Target("x86")
+    target = Target("x86", options.x86_model)
     plugin = build_plugin(folder)
     path = folder / "kernels_x86"
     run([target.compiler, "-std=c++17", "-O2", *target.flags, "-DRETINAFACE_STATIC_DISPATCH", "-static", f"-I{ROOT / 'include'}",
@@ -306,6 +312,7 @@ def main():
     parser.add_argument("--picture", help="safetensors file with a tensor `image`, repeated to fill the frame")
     parser.add_argument("--error", type=float, default=0.0, help="the method's error (see --check-x86), added to the result")
     parser.add_argument("--check-x86", action="store_true")
+    parser.add_argument("--x86-model", default="icelake-server", help="llvm-mca's processor for --check-x86")
     parser.add_argument("--loops", nargs="*", type=Path, help="assembler files (default: compiles bench/mca/kernels.cpp with both compilers)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

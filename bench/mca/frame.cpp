@@ -43,6 +43,7 @@ int main(int argc, char** argv) {
         faces = detector.detect({pixels.data(), width, height}, workspace).size();
         times.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
     }
+    if (times.empty()) return 0;
     std::sort(times.begin(), times.end());
     std::printf("%s %dx%d threads %d: %zu faces, median %.3f ms, best %.3f ms\n", to_string(detector.isa()), width, height, options.threads,
                 faces, times[times.size() / 2], times[0]);
