@@ -28,10 +28,15 @@ inline void gemm_pack(const float* weights, int k, int n, float* dst) {
     gemm_pack_from([&](int j, int p) { return weights[static_cast<std::ptrdiff_t>(j) * k + p]; }, k, n, dst);
 }
 
-/// acc += x[Lane] * w.
+/// acc += x[Lane] * w in the register that holds acc. GCC 12 given the intrinsic multiplies some sums into other registers and moves
+/// them back, four moves a step.
 template <int Lane>
 RETINAFACE_INLINE void accumulate_lane(Vec& acc, Vec w, Vec x) {
+#if defined(__GNUC__) && !defined(__clang__)
+    asm("fmla %0.4s, %1.4s, %2.s[%3]" : "+w"(acc) : "w"(w), "w"(x), "i"(Lane));
+#else
     acc = vfmaq_laneq_f32(acc, w, x, Lane);
+#endif
 }
 
 template <int Lane, int Rows>
