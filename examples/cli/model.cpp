@@ -20,7 +20,7 @@ SizePolicy parse_size(const std::string& text) {
     char rest = 0;
     const bool parsed = std::sscanf(text.c_str(), "%5dx%5d%c", &width, &height, &rest) == 2;
     if (!parsed || width < 1 || height < 1 || width > retinaface::kMaxSide || height > retinaface::kMaxSide)
-        throw CLI::ValidationError("--size", "expected WIDTHxHEIGHT in pixels, as in 640x480, found '" + text + "'");
+        throw CLI::ValidationError("size", "expected WIDTHxHEIGHT in pixels, as in 640x480, found '" + text + "'");
     return SizePolicy::exact(width, height);
 }
 
@@ -78,7 +78,7 @@ std::string check_probability(const std::string& text) {
 
 }  // namespace
 
-void add_detector_arguments(CLI::App& command, DetectorArguments& arguments) {
+void add_detector_arguments(CLI::App& command, DetectorArguments& arguments, const std::string& size_name) {
     retinaface::Options& options = arguments.options;
     command.add_option("--model", arguments.model, "Weights file (safetensors); without it the weights that come with the tool")
         ->type_name("FILE");
@@ -101,16 +101,18 @@ void add_detector_arguments(CLI::App& command, DetectorArguments& arguments) {
             ->type_name("N")
             ->check(CLI::Range(1, retinaface::kMaxSide));
     const auto set_size = [&options](const std::string& text) { options.size = parse_size(text); };
-    command.add_option_function<std::string>("--size", set_size, "Fit every picture into W x H and pad it to that size")
-        ->type_name("WxH")
-        ->excludes(max_side);
+    CLI::Option* size =
+        command.add_option_function<std::string>(size_name, set_size, "Fit every picture into W x H and pad it to that size")
+            ->type_name("WxH")
+            ->excludes(max_side);
     const auto set_shortest = [&options](int side) { options.size = SizePolicy::shortest_side(side); };
-    command
-        .add_option_function<int>("--shortest-side", set_shortest, "Resize every picture to this shortest side, enlarging too")
-        ->type_name("N")
-        ->check(CLI::Range(1, retinaface::kMaxSide))
-        ->excludes(max_side)
-        ->excludes("--size");
+    CLI::Option* shortest_side = command
+                                     .add_option_function<int>("--shortest-side", set_shortest,
+                                                               "Resize every picture to this shortest side, enlarging too")
+                                     ->type_name("N")
+                                     ->check(CLI::Range(1, retinaface::kMaxSide))
+                                     ->excludes(max_side)
+                                     ->excludes(size);
 
     const auto set_scales = [&options](const std::vector<float>& factors) { options.scales = parse_scales(factors); };
     CLI::Option* scales =
@@ -134,8 +136,8 @@ void add_detector_arguments(CLI::App& command, DetectorArguments& arguments) {
             ->check(CLI::Range(1, retinaface::kMaxSide))
             ->excludes(scales)
             ->excludes(max_side)
-            ->excludes("--size")
-            ->excludes("--shortest-side");
+            ->excludes(size)
+            ->excludes(shortest_side);
 
     command.add_option("--threads", options.threads, "Threads a picture")
         ->type_name("N")

@@ -17,7 +17,8 @@ struct DetectorArguments {
 };
 
 /// Adds --model, what becomes retinaface::Options, and --threads and --isa; `arguments` outlives the parse.
-void add_detector_arguments(CLI::App& command, DetectorArguments& arguments);
+/// `size_name` is what the option for SizePolicy::exact is called.
+void add_detector_arguments(CLI::App& command, DetectorArguments& arguments, const std::string& size_name = "--size");
 
 /// At which sizes the options have a picture seen, in words: "size 640x480, scales 1 0.5, mirrored too".
 std::string describe_sizes(const retinaface::Options& options);
