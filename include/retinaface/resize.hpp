@@ -103,8 +103,8 @@ inline InputSize input_size(int width, int height, const SizePolicy& policy, int
     return size;
 }
 
-/// Sides of the faces that one look finds well, in pixels of the network's input (measured: see README).
-constexpr float kBestFaces[2] = {20, 320};
+/// Sides of the faces that one look finds well, in pixels of the network's input (measured: README, "Small faces, large faces").
+constexpr float kBestFaces[2] = {20, 256};
 
 /// The factors of an image's own size at which faces of the sides asked for (0: not said) lie within kBestFaces: as few as possible,
 /// largest first.
