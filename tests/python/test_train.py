@@ -237,6 +237,18 @@ def test_loss_is_finite_without_faces_and_with_a_teacher(kind: str) -> None:
     assert torch.isfinite(loss) and parts["box"] == 0.0 and torch.isfinite(outputs[2].grad).all()
 
 
+def test_calibration_moves_one_score_to_a_half_and_keeps_the_order(tmp_path: Path) -> None:
+    before = model.RetinaFace().eval()
+    torch.save(before.state_dict(), tmp_path / "a.pth")
+    export.export_state(tmp_path / "a.pth", tmp_path / "b.pth", half_score=0.8)
+    after = model.load_detector(str(tmp_path / "b.pth")).eval()
+    with torch.no_grad():
+        old, new = (n(torch.randn(1, 3, 96, 96) * 0 + 50)[0] for n in (before, after))
+    margins = [(v[..., 1] - v[..., 0]).flatten().double() for v in (old, new)]
+    slope = np.log(0.02 / 0.98) / (np.log(0.02 / 0.98) - np.log(4.0))
+    assert torch.allclose(margins[1], (margins[0] - np.log(4.0)) * slope, atol=1e-4)
+
+
 def test_short_training_resumes_learns_and_exports(tmp_path: Path) -> None:
     """The documented commands, shortened: train, stop, go on, measure, export."""
     write_set(tmp_path, "train", 40, seed=1)
