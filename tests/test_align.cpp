@@ -74,7 +74,7 @@ TEST_CASE("similarity is Umeyama's") {
         }
         const rf::Similarity found = rf::estimate_similarity(from, to);
 #if HAVE_EIGEN
-        Eigen::Matrix2Xd a(2, count), b(2, count);
+        Eigen::MatrixXd a(2, count), b(2, count);  // of fixed height, GCC 12 warns inside Eigen
         for (int i = 0; i < count; ++i) {
             const auto k = static_cast<std::size_t>(i);
             a.col(i) << static_cast<double>(from[k].x), static_cast<double>(from[k].y);
