@@ -25,7 +25,10 @@ void* allocate(std::size_t size, std::size_t alignment) {
 }
 }  // namespace
 
-// The array and nothrow forms call these.
+// The array and nothrow forms call these. GCC, inlining only one of a pair, would take it for a mismatch.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
+#endif
 void* operator new(std::size_t size) { return allocate(size, alignof(std::max_align_t)); }
 void* operator new(std::size_t size, std::align_val_t alignment) { return allocate(size, static_cast<std::size_t>(alignment)); }
 void operator delete(void* p) noexcept { std::free(p); }
