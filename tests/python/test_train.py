@@ -230,11 +230,26 @@ def test_loss_is_finite_without_faces_and_with_a_teacher(kind: str) -> None:
         "landmark": torch.zeros(2, 50, 10), "has_landmark": torch.zeros(2, 50, dtype=torch.bool),
         "weight": torch.ones(2, 50), "distillable": torch.ones(2, 50, dtype=torch.bool),
     }
-    options = losses.LossOptions(class_loss=kind, distill_box=1.0, distill_landmark=1.0)
+    options = losses.LossOptions(class_loss=kind, iou_weight=1.0, distill_box=1.0, distill_landmark=1.0)
     teacher = tuple(torch.randn(2, 50, n) for n in (2, 4, 10))
     loss, parts = losses.multi_task_loss(outputs, target, teacher, options)
     loss.backward()
     assert torch.isfinite(loss) and parts["box"] == 0.0 and torch.isfinite(outputs[2].grad).all()
+
+
+def test_overlap_loss_is_that_of_the_decoded_boxes() -> None:
+    codes = torch.randn(40, 4, generator=torch.Generator().manual_seed(1))
+    others = torch.randn(40, 4, generator=torch.Generator().manual_seed(2)) * 3
+    assert float(losses.overlap_loss(codes, codes, torch.ones(40))) == pytest.approx(0, abs=1e-6)
+    table = np.tile([[100.0, 50.0, 32.0, 32.0]], (40, 1))
+    a, b = (anchors.decode_boxes(c.double().numpy(), table) for c in (codes, others))
+    inter = np.prod(np.maximum(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0), axis=1)
+    union = anchors.area(a) + anchors.area(b) - inter
+    hull = np.prod(np.maximum(a[:, 2:], b[:, 2:]) - np.minimum(a[:, :2], b[:, :2]), axis=1)
+    expected = 1 - (inter / union - (hull - union) / hull)
+    weight = np.linspace(0.5, 2, 40)
+    found = losses.overlap_loss(codes, others, torch.tensor(weight, dtype=torch.float32))
+    assert float(found) == pytest.approx(float((expected * weight).sum() / weight.sum()), rel=1e-4)
 
 
 def test_calibration_moves_one_score_to_a_half_and_keeps_the_order(tmp_path: Path) -> None:
@@ -256,19 +271,20 @@ def test_short_training_resumes_learns_and_exports(tmp_path: Path) -> None:
     write_set(tmp_path, "negatives", 12, seed=3, faces=0)
     run = tmp_path / "run"
 
-    def command(steps: int) -> list[str]:
+    def command(steps: int, processes: int) -> list[str]:
         return [
             "--data", str(tmp_path), "--eval-data", str(tmp_path), "--out", str(run), "--steps", str(steps),
-            "--crop", "128", "--batch", "12", "--large-crops", "0", "--dev-share", "0.1", "--ema", "0.95",
-            "--lr", "4e-3", "--device", "cpu",
+            "--crops", "128", "--crop-shares", "1", "--batch", "12", "--dev-share", "0.1", "--ema", "0.95",
+            "--lr", "4e-3", "--device", "cpu", "--processes", str(processes),
         ]
 
-    train.train(train.parse_arguments(command(50)))
-    assert torch.load(run / "last.pt", weights_only=True)["step"] == 50
-    final = train.train(train.parse_arguments(command(250)))
+    train.train(train.parse_arguments(command(50, 2)))
+    saved = torch.load(run / "last.pt", weights_only=True)
+    assert saved["step"] == 50 and saved["crops"] == 50 * 12 * 2
+    final = train.train(train.parse_arguments(command(250, 1)))
     assert torch.load(run / "last.pt", weights_only=True)["step"] == 250
     lines = (run / "log.csv").read_text().splitlines()
-    assert lines[0].startswith("step,crops,seconds,lr,class,box,landmark") and len(lines) == 1 + 5
+    assert lines[0].startswith("step,crops,seconds,lr,class,box,iou,landmark") and len(lines) == 1 + 5
     assert float(lines[-1].split(",")[4]) < 0.5 * float(lines[1].split(",")[4])
 
     network = model.load_detector(str(final)).eval()

@@ -376,6 +376,9 @@ def colour_matrix(rng: random.Random) -> tuple[float, ...]:
     return tuple(float(v) for row in contrast * matrix for v in (*row, offset))
 
 
+NOISE_SIDE = 1024
+"""Side in pixels of the prepared noise, of which crops take a piece, repeated where they are larger."""
+
 _NOISE: list[np.ndarray] = []
 
 
@@ -394,9 +397,10 @@ def degrade(rng: random.Random, image: Image.Image) -> Image.Image:
     if rng.random() < 0.12:
         if not _NOISE:
             generator = np.random.default_rng(0)
-            _NOISE.extend(generator.standard_normal((640, 640, 3), np.float32) for _ in range(4))
-        x, y = rng.randrange(640 - min(size[0], 639)), rng.randrange(640 - min(size[1], 639))
-        noise = _NOISE[rng.randrange(4)][y : y + size[1], x : x + size[0]]
+            _NOISE.extend(generator.standard_normal((NOISE_SIDE, NOISE_SIDE, 3), np.float32) for _ in range(2))
+        rows = (rng.randrange(NOISE_SIDE) + np.arange(size[1])) % NOISE_SIDE
+        columns = (rng.randrange(NOISE_SIDE) + np.arange(size[0])) % NOISE_SIDE
+        noise = rng.choice(_NOISE)[rows[:, None], columns]
         noisy = np.asarray(image, np.float32) + noise * rng.uniform(3, 18)
         image = Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8))
     if rng.random() < 0.18:
@@ -410,18 +414,20 @@ class CropDataset(torch.utils.data.IterableDataset):
     """An endless stream of batches of random crops.
 
     A batch is a dictionary: image [B, size, size, 3] uint8 in B, G, R order, and the targets of `multi_task_loss`,
-    numbered by the anchors of that crop size. `sizes` lists (crop side, batch size, share of the batches).
+    numbered by the anchors of that crop size. `sizes` lists (crop side, batch size, share of the batches). Processes
+    that train together give their `rank`: their crops differ, their sequence of sizes does not, so that none waits.
     """
 
     def __init__(
         self, photos: list[Photo], negatives: list[Photo], sizes: list[tuple[int, int, float]],
-        options: AugmentOptions, seed: int,
+        options: AugmentOptions, seed: int, rank: int = 0,
     ) -> None:
         self.photos = [p for p in photos if len(p.boxes)]
         self.negatives = negatives
         self.sizes = sizes
         self.options = options
         self.seed = seed
+        self.rank = rank
         weight = np.array([options.source_weights.get(p.source, 1.0) for p in self.photos], float)
         # A photograph with many faces is seen a little more often than one with a single face.
         weight *= np.array([min(len(p.boxes), 12) ** 0.35 for p in self.photos])
@@ -429,9 +435,11 @@ class CropDataset(torch.utils.data.IterableDataset):
 
     def __iter__(self):
         worker = torch.utils.data.get_worker_info()
-        rng = random.Random(self.seed * 1000 + (worker.id if worker else 0))
+        stream = worker.id if worker else 0
+        sequence = random.Random(self.seed * 1000 + stream)
+        rng = random.Random((self.seed * 1000 + stream) * 1000 + self.rank)
         while True:
-            side, count, _ = rng.choices(self.sizes, [share for *_, share in self.sizes])[0]
+            side, count, _ = sequence.choices(self.sizes, [share for *_, share in self.sizes])[0]
             yield collate([self.sample(rng, side) for _ in range(count)])
 
     def draw_photo(self, rng: random.Random) -> Photo:

@@ -1,4 +1,4 @@
-"""The multi-task loss: class, box, five landmarks, and distillation from a reference network."""
+"""The multi-task loss: class, box (smooth-L1 and overlap), five landmarks, and distillation from a reference network."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 import torch.nn.functional as F
+
+from anchors import VARIANCE_CENTRE, VARIANCE_SIZE
 
 Outputs = tuple[Tensor, Tensor, Tensor]
 """Raw class [B, N, 2], box [B, N, 4] and landmark [B, N, 10] outputs."""
@@ -18,6 +20,9 @@ class LossOptions:
 
     class_weight: float = 1.0
     box_weight: float = 1.0
+    iou_weight: float = 0.0
+    """Of 1 - generalised IoU (Rezatofighi et al. 2019): smooth-L1 measures an error against the anchor, which for an
+    8 px face is twice the face or more; detections are judged by overlap."""
     landmark_weight: float = 1.0
     distill_box: float = 0.0
     distill_landmark: float = 0.0
@@ -58,6 +63,22 @@ def regression_loss(values: Tensor, target: Tensor, weight: Tensor, beta: float)
     return (loss * weight).sum() / weight.sum().clamp(min=1)
 
 
+def overlap_loss(values: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """1 - generalised IoU of box codes [n, 4], weighted mean over n. Needs no anchors: both boxes belong to the same
+    one, and overlap does not depend on its place and size."""
+    corners = []
+    for codes in (values, target):
+        centre = codes[:, :2] * VARIANCE_CENTRE
+        half = 0.5 * torch.exp((codes[:, 2:] * VARIANCE_SIZE).clamp(max=4.0))
+        corners.append((centre - half, centre + half))
+    (low, high), (target_low, target_high) = corners
+    inter = (torch.minimum(high, target_high) - torch.maximum(low, target_low)).clamp(min=0).prod(dim=1)
+    union = (high - low).prod(dim=1) + (target_high - target_low).prod(dim=1) - inter
+    hull = (torch.maximum(high, target_high) - torch.minimum(low, target_low)).prod(dim=1)
+    loss = 2 - inter / union - union / hull
+    return (loss * weight).sum() / weight.sum().clamp(min=1)
+
+
 def multi_task_loss(
     outputs: Outputs, target: dict[str, Tensor], teacher: Outputs | None, options: LossOptions
 ) -> tuple[Tensor, dict[str, float]]:
@@ -77,6 +98,8 @@ def multi_task_loss(
     weight = target["weight"]
     parts = {"class": class_loss(logits, label, weight.clamp(min=1), options)}
     parts["box"] = regression_loss(boxes[positive], target["box"][positive], weight[positive], options.box_beta)
+    if options.iou_weight > 0:
+        parts["iou"] = overlap_loss(boxes[positive], target["box"][positive], weight[positive])
     marked = positive & target["has_landmark"]
     parts["landmark"] = regression_loss(
         points[marked], target["landmark"][marked], weight[marked], options.landmark_beta)
@@ -85,6 +108,8 @@ def multi_task_loss(
         + options.box_weight * parts["box"]
         + options.landmark_weight * parts["landmark"]
     )
+    if options.iou_weight > 0:
+        total = total + options.iou_weight * parts["iou"]
     if teacher is not None:
         weight = torch.where(positive, weight, 1.0)
         sure = (teacher_probability > options.teacher_score) & target["distillable"]

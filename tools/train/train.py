@@ -18,12 +18,16 @@ import signal
 import time
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import data
 import evaluate
 from losses import LossOptions, multi_task_loss
 from model import PIXEL_MEAN_BGR, RetinaFace, load_detector, load_imagenet_backbone
+
+
+RECIPE = LossOptions(class_weight=2.5, iou_weight=2.0, landmark_weight=0.9, distill_landmark=1.6)
+"""The loss of the shipped weights. (`LossOptions` by itself is the paper's.)"""
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -35,7 +39,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     source.add_argument("--wider", type=Path, help="label.txt of retinaface_gt, beside a folder images/")
     source.add_argument("--exclude-source", default=None, help="leave this source out (cross-source check)")
     source.add_argument("--limit", type=int, default=None, help="use this many photographs only")
-    source.add_argument("--teacher-mix", type=float, default=0.25, help="how far people's boxes move to the teacher's")
+    source.add_argument("--teacher-mix", type=float, default=0.0, help="how far people's boxes move to the teacher's")
     source.add_argument("--dev-share", type=float, default=0.03, help="share of the photographs (by name hash) kept "
                         "out of training, for choosing checkpoints")
     start = parser.add_argument_group("start")
@@ -45,17 +49,18 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     schedule = parser.add_argument_group("schedule")
     schedule.add_argument("--minutes", type=float, help="length of the run on the clock")
     schedule.add_argument("--steps", type=int, help="length of the run in steps (instead of --minutes)")
-    schedule.add_argument("--batch", type=int, default=16, help="crops a step")
-    schedule.add_argument("--crop", type=int, default=256, help="side of a crop, pixels")
-    schedule.add_argument("--large-crops", type=float, default=0.2, help="share of steps with batch/4 crops of twice "
-                          "the side")
+    schedule.add_argument("--batch", type=int, default=16, help="crops of the first size a step and process; of larger "
+                          "ones as many as have the same number of pixels")
+    schedule.add_argument("--crops", type=int, nargs="+", default=[256, 512, 768], help="sides of the crops, pixels")
+    schedule.add_argument("--crop-shares", type=float, nargs="+", default=[0.66, 0.28, 0.06], help="shares of the steps "
+                          "that have crops of those sides")
     schedule.add_argument("--optimizer", choices=("adamw", "sgd"), default="adamw")
     schedule.add_argument("--lr", type=float, default=2e-3, help="peak learning rate (SGD as in the paper: 1e-2)")
     schedule.add_argument("--weight-decay", type=float, default=None, help="default 0.02 for AdamW, 5e-4 for SGD")
     schedule.add_argument("--warmup", type=float, default=0.02, help="share of the run")
     schedule.add_argument("--ema", type=float, default=0.9985, help="decay of the weights' running mean")
     loss = parser.add_argument_group("loss")
-    for name, value in asdict(LossOptions(distill_box=0.25, distill_landmark=0.5)).items():
+    for name, value in asdict(RECIPE).items():
         kind = {"choices": ("ohem", "focal")} if name == "class_loss" else {"type": float}
         loss.add_argument("--" + name.replace("_", "-"), default=value, **kind)
     output = parser.add_argument_group("output")
@@ -66,7 +71,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     output.add_argument("--eval-limit", type=int, default=140)
     machine = parser.add_argument_group("machine")
     machine.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    machine.add_argument("--threads", type=int, default=1)
+    machine.add_argument("--processes", type=int, default=1, help="processes that share the work of a step, each with a "
+                         "batch of its own; on a CPU one a core is faster than as many threads")
+    machine.add_argument("--threads", type=int, default=1, help="threads a process")
     machine.add_argument("--workers", type=int, default=0, help="loader processes; 0: in this process")
     machine.add_argument("--no-bf16", action="store_true", help="compute in float32")
     machine.add_argument("--seed", type=int, default=1)
@@ -75,6 +82,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error("give either --data or --wider")
     if (options.minutes is None) == (options.steps is None):
         parser.error("give either --minutes or --steps")
+    if len(options.crops) != len(options.crop_shares):
+        parser.error("--crops and --crop-shares name as many numbers each")
     return options
 
 
@@ -119,7 +128,7 @@ def learning_rate(progress: float, options: argparse.Namespace) -> float:
     return options.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, rest))))
 
 
-def make_optimizer(model: torch.nn.Module, options: argparse.Namespace) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, options: argparse.Namespace) -> torch.optim.Optimizer:
     """AdamW or SGD; BatchNorm parameters and biases are not decayed."""
     decay = options.weight_decay if options.weight_decay is not None else (
         0.02 if options.optimizer == "adamw" else 5e-4)
@@ -132,7 +141,7 @@ def make_optimizer(model: torch.nn.Module, options: argparse.Namespace) -> torch
     return torch.optim.AdamW(groups, lr=options.lr)
 
 
-def update_ema(ema: dict[str, Tensor], model: torch.nn.Module, decay: float, step: int) -> None:
+def update_ema(ema: dict[str, Tensor], model: nn.Module, decay: float, step: int) -> None:
     """Running mean of weights and BatchNorm statistics; it follows faster during the first steps."""
     decay = min(decay, (1 + step) / (10 + step))
     with torch.no_grad():
@@ -156,21 +165,80 @@ def format_time(seconds: float) -> str:
     return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
 
+class Team:
+    """The processes that train together: this one's rank, and means over all of them."""
+
+    def __init__(self, rank: int, size: int, store: Path) -> None:
+        self.rank = rank
+        self.size = size
+        if size > 1:
+            torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=size)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes the run's files."""
+        return self.rank == 0
+
+    def average(self, parameters: list[nn.Parameter], *more: float) -> list[float]:
+        """Replaces every gradient by its mean over the team, and returns the means of `more`."""
+        if self.size == 1:
+            return list(more)
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        flat = torch.cat([g.flatten() for g in gradients] + [torch.tensor(more, device=gradients[0].device)])
+        torch.distributed.all_reduce(flat)
+        flat /= self.size
+        begin = 0
+        for gradient in gradients:
+            gradient.copy_(flat[begin : begin + gradient.numel()].view_as(gradient))
+            begin += gradient.numel()
+        return flat[begin:].tolist()
+
+    def close(self) -> None:
+        """Leaves the team."""
+        if self.size > 1:
+            torch.distributed.destroy_process_group()
+
+
 def train(options: argparse.Namespace) -> Path:
     """Runs the training and returns the path of the final state dict (EMA), `final.pth` in the output folder."""
+    options.out.mkdir(parents=True, exist_ok=True)
+    if options.processes == 1:
+        return train_in(Team(0, 1, options.out), options)
+    store = options.out / "team"
+    store.unlink(missing_ok=True)
+    context = torch.multiprocessing.spawn(train_one_of, (options, store), options.processes, join=False)
+    # A stop is every process's to make, so that all leave after the same step.
+    forward = signal.signal(signal.SIGTERM, lambda *_: [os.kill(pid, signal.SIGTERM) for pid in context.pids()])
+    while not context.join():
+        pass
+    signal.signal(signal.SIGTERM, forward)
+    store.unlink(missing_ok=True)
+    final = options.out / "final.pth"
+    return final if final.exists() else options.out / "last.pt"
+
+
+def train_one_of(rank: int, options: argparse.Namespace, store: Path) -> None:
+    """What each of several processes runs."""
+    team = Team(rank, options.processes, store)
+    train_in(team, options)
+    team.close()
+
+
+def train_in(team: Team, options: argparse.Namespace) -> Path:
+    """One process's part of `train`."""
     torch.manual_seed(options.seed)
     torch.set_num_threads(options.threads)
     # Gradients that have decayed to denormals cost a hundred times the time of ordinary numbers on x86.
     torch.set_flush_denormal(True)
     device = torch.device(options.device)
-    options.out.mkdir(parents=True, exist_ok=True)
     last = options.out / "last.pt"
 
     photos, negatives, dev = read_training_data(options)
-    print(f"{len(photos)} photographs, {sum(len(p.boxes) for p in photos)} faces, "
-          f"{len(negatives)} negatives, {len(dev)} held out", flush=True)
+    if team.leads:
+        print(f"{len(photos)} photographs, {sum(len(p.boxes) for p in photos)} faces, "
+              f"{len(negatives)} negatives, {len(dev)} held out", flush=True)
     held_out = {"dev": dev}
-    if options.eval_data is not None:
+    if options.eval_data is not None and team.leads:
         held_out["val"] = data.read_tar(
             options.eval_data / "val.tar", options.eval_data / "val.jsonl", limit=options.eval_limit)
 
@@ -192,27 +260,30 @@ def train(options: argparse.Namespace) -> Path:
     if last.exists():
         saved = torch.load(last, map_location=device, weights_only=True)
         model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
+        # Tensors and integers only: what torch.load of PyTorch 1.13 reads without executing anything.
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": saved["optimizer"]})
         ema = saved["ema"]
         step, spent, crops = saved["step"], saved["seconds"], saved["crops"]
-        print(f"going on from step {step}, {format_time(spent)} into the run", flush=True)
+        if team.leads:
+            print(f"going on from step {step}, {format_time(spent)} into the run", flush=True)
 
-    sizes = [(options.crop, options.batch, 1 - options.large_crops)]
-    if options.large_crops > 0:
-        sizes.append((2 * options.crop, max(1, options.batch // 4), options.large_crops))
-    dataset = data.CropDataset(photos, negatives, sizes, data.AugmentOptions(), options.seed + step)
+    sizes = [(side, max(1, round(options.batch * (options.crops[0] / side) ** 2)), share)
+             for side, share in zip(options.crops, options.crop_shares)]
+    dataset = data.CropDataset(photos, negatives, sizes, data.AugmentOptions(), options.seed + step, team.rank)
     loading = {"num_workers": options.workers, "prefetch_factor": 4} if options.workers else {}
     batches = iter(torch.utils.data.DataLoader(dataset, batch_size=None, **loading))
 
-    (options.out / "options.json").write_text(
-        json.dumps({name: str(value) for name, value in vars(options).items()}, indent=1))
-    log_path = options.out / "log.csv"
-    fresh = not log_path.exists()
-    log_file = open(log_path, "a", newline="", encoding="utf-8", buffering=1)
-    log = csv.writer(log_file)
-    names = ["class", "box", "landmark", "distill_box", "distill_landmark"]
-    if fresh:
-        log.writerow(["step", "crops", "seconds", "lr", *names])
+    log = None
+    names = ["class", "box", "iou", "landmark", "distill_box", "distill_landmark"]
+    if team.leads:
+        (options.out / "options.json").write_text(
+            json.dumps({name: str(value) for name, value in vars(options).items()}, indent=1))
+        log_path = options.out / "log.csv"
+        fresh = not log_path.exists()
+        log_file = open(log_path, "a", newline="", encoding="utf-8", buffering=1)
+        log = csv.writer(log_file)
+        if fresh:
+            log.writerow(["step", "crops", "seconds", "lr", *names])
 
     stop = False
 
@@ -227,8 +298,8 @@ def train(options: argparse.Namespace) -> Path:
 
     def save() -> None:
         save_atomically(
-            {"model": model.state_dict(), "ema": ema, "optimizer": optimizer.state_dict(), "step": step,
-             "seconds": time.monotonic() - began, "crops": crops}, last)
+            {"model": model.state_dict(), "ema": ema, "optimizer": optimizer.state_dict()["state"], "step": step,
+             "seconds": round(time.monotonic() - began), "crops": crops}, last)
 
     def snapshot(tag: str) -> None:
         save_atomically(ema, options.out / f"ema_{tag}.pth")
@@ -238,11 +309,9 @@ def train(options: argparse.Namespace) -> Path:
             evaluate.append_progress(options.out / "ap.csv", step, crops, trial, held_out, options.eval_limit)
         plot(options.out)
 
-    while not stop:
-        seconds = time.monotonic() - began
-        progress = seconds / (60 * options.minutes) if options.minutes else step / options.steps
-        if progress >= 1:
-            break
+    progress, stopping = spent / (60 * options.minutes) if options.minutes else step / options.steps, 0.0
+    parameters = list(model.parameters())
+    while progress < 1 and not stopping:
         rate = learning_rate(progress, options)
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -255,16 +324,21 @@ def train(options: argparse.Namespace) -> Path:
         loss, parts = multi_task_loss(outputs, batch, reference, loss_options)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 20.0)
-        optimizer.step()
         step += 1
-        crops += image.shape[0]
+        crops += image.shape[0] * team.size
+        seconds = time.monotonic() - began
+        progress = seconds / (60 * options.minutes) if options.minutes else step / options.steps
+        # All agree on how far the run is, and stop after the same step.
+        progress, stopping = team.average(parameters, progress, float(stop))
+        torch.nn.utils.clip_grad_norm_(parameters, 20.0)
+        optimizer.step()
         update_ema(ema, model, options.ema, step)
         for name, value in parts.items():
             sums[name] = sums.get(name, 0.0) + value
+        if not team.leads:
+            continue
         if step % 50 == 0:
             count = step - reported
-            seconds = time.monotonic() - began
             means = {name: value / count for name, value in sums.items()}
             log.writerow([step, crops, f"{seconds:.1f}", f"{rate:.6f}", *(f"{means.get(n, 0):.4f}" for n in names)])
             left = seconds * (1 - progress) / max(progress, 1e-6)
@@ -279,17 +353,18 @@ def train(options: argparse.Namespace) -> Path:
         if now - snapshot_at > 60 * options.snapshot_minutes:
             snapshot(f"{step:06d}")
             snapshot_at = time.monotonic()
-    save()
-    log_file.close()
     signal.signal(signal.SIGTERM, handler_before)
-    if stop:
-        print("stopped; the same command goes on from here", flush=True)
-        return last
     final = options.out / "final.pth"
-    save_atomically(ema, final)
-    snapshot(f"{step:06d}")
-    print(f"done: {final}", flush=True)
-    return final
+    if team.leads:
+        save()
+        log_file.close()
+        if stopping:
+            print("stopped; the same command goes on from here", flush=True)
+        else:
+            save_atomically(ema, final)
+            snapshot(f"{step:06d}")
+            print(f"done: {final}", flush=True)
+    return last if stopping else final
 
 
 def plot(folder: Path) -> None:
