@@ -15,7 +15,11 @@ RETINAFACE_INLINE Vec sub(Vec a, Vec b) { return a - b; }
 RETINAFACE_INLINE Vec mul(Vec a, Vec b) { return a * b; }
 RETINAFACE_INLINE Vec fma(Vec a, Vec b, Vec c) { return xsimd::fma(a, b, c); }
 RETINAFACE_INLINE Vec max(Vec a, Vec b) { return xsimd::max(a, b); }
+#if XSIMD_VERSION_MAJOR >= 9
 RETINAFACE_INLINE float reduce_add(Vec v) { return xsimd::reduce_add(v); }
+#else
+RETINAFACE_INLINE float reduce_add(Vec v) { return xsimd::hadd(v); }
+#endif
 
 #else
 
