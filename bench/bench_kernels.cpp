@@ -122,16 +122,20 @@ public:
     Layer(const Shape& s, const kernels::KernelTable& table)
         : s_(s), table_(table), weights_(random_values(count(9, s.channels_in), -0.1f, 0.1f)),
           bias_(random_values(count(s.channels_in, 1), -1, 1)), zeros_(count(s.width, s.channels_in)),
-          src_(s.width, s.height, s.channels_in, s.streamed ? 16 : s.height),
-          dst_(s.width_out(), s.height_out(), s.channels_in, band_rows(s.width_out(), s.channels_in)) {
+          src_(s.width, s.height, s.channels_in, s.streamed ? 16 : s.height), band_(band_rows(s.width_out(), s.channels_in)),
+          dst_(s.width_out(), s.height_out(), s.channels_in, band_) {
         std::memset(zeros_.data(), 0, zeros_.size() * sizeof(float));
     }
     void frame() {
         const auto row = [&](int y) -> const float* { return y < 0 || y >= s_.height ? zeros_.data() : src_.row(y); };
-        for (int y = 0; y < s_.height_out(); ++y) {
-            const int centre = y * s_.stride;
-            table_.dwconv3x3({{row(centre - 1), row(centre), row(centre + 1)}, s_.width, s_.width_out(), s_.channels_in, s_.stride,
-                              weights_.data(), bias_.data(), kSlope, dst_.row(y)});
+        for (int begin = 0; begin < s_.height_out(); begin += band_) {
+            const int end = std::min(begin + band_, s_.height_out());
+            for (int y = begin; y < end; y += 2) {
+                kernels::DepthwiseArgs args{{}, std::min(2, end - y), s_.width, s_.width_out(), s_.channels_in, s_.stride,
+                                            weights_.data(), bias_.data(), kSlope, dst_.row(y)};
+                for (int i = 0; i < 3 + (args.rows_out - 1) * s_.stride; ++i) args.rows[i] = row(y * s_.stride - 1 + i);
+                table_.dwconv3x3(args);
+            }
         }
     }
 
@@ -139,7 +143,9 @@ private:
     Shape s_;
     const kernels::KernelTable& table_;
     AlignedBuffer weights_, bias_, zeros_;
-    Rows src_, dst_;
+    Rows src_;
+    int band_;
+    Rows dst_;
 };
 
 template <>

@@ -36,18 +36,21 @@ inline void stem(const StemArgs& s) {
 }
 
 inline void dwconv3x3(const DepthwiseArgs& d) {
-    for (int x = 0; x < d.width_out; ++x) {
-        for (int c = 0; c < d.channels; ++c) {
-            double sum = d.bias[c];
-            for (int ky = 0; ky < 3; ++ky) {
-                for (int kx = 0; kx < 3; ++kx) {
-                    const int column = x * d.stride + kx - 1;
-                    if (column < 0 || column >= d.width_in) continue;
-                    sum += static_cast<double>(d.rows[ky][static_cast<std::ptrdiff_t>(column) * d.channels + c]) *
-                           static_cast<double>(d.weights[(ky * 3 + kx) * d.channels + c]);
+    float* dst = d.dst;
+    for (int y = 0; y < d.rows_out; ++y) {
+        for (int x = 0; x < d.width_out; ++x) {
+            for (int c = 0; c < d.channels; ++c) {
+                double sum = d.bias[c];
+                for (int ky = 0; ky < 3; ++ky) {
+                    for (int kx = 0; kx < 3; ++kx) {
+                        const int column = x * d.stride + kx - 1;
+                        if (column < 0 || column >= d.width_in) continue;
+                        sum += static_cast<double>(d.rows[y * d.stride + ky][static_cast<std::ptrdiff_t>(column) * d.channels + c]) *
+                               static_cast<double>(d.weights[(ky * 3 + kx) * d.channels + c]);
+                    }
                 }
+                *dst++ = static_cast<float>(activate(sum, d.slope));
             }
-            d.dst[static_cast<std::ptrdiff_t>(x) * d.channels + c] = static_cast<float>(activate(sum, d.slope));
         }
     }
 }

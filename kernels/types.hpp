@@ -46,9 +46,10 @@ struct StemArgs {
     float* dst;  ///< [ceil(width / S)][C_out]
 };
 
-/// Depthwise 3x3 convolution, padding 1, one output row.
+/// Depthwise 3x3 convolution, padding 1, one output row or two neighbouring ones, which read the input rows they share once.
 struct DepthwiseArgs {
-    const float* rows[3];  ///< [width_in][C] each; a row outside the map points at zeros
+    const float* rows[5];  ///< the 3 + (rows_out - 1) * stride input rows, [width_in][C] each; a row outside the map points at zeros
+    int rows_out;          ///< 1 or 2
     int width_in;
     int width_out;  ///< ceil(width_in / stride)
     int channels;
@@ -56,7 +57,7 @@ struct DepthwiseArgs {
     const float* weights;  ///< [3][3][C]
     const float* bias;     ///< [C]
     float slope;
-    float* dst;  ///< [width_out][C]
+    float* dst;  ///< [rows_out][width_out][C]
 };
 
 /// C = act(A * B + bias) [+ upsampled row]: pointwise convolution of m pixels. An output depends on its own row of A alone and

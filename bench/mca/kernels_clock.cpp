@@ -63,10 +63,10 @@ int main(int argc, char** argv) {
     std::map<std::string, std::function<void()>> calls;
     calls["gemm_24x64x64"] = [&] { table.gemm({in.data(), 64, gemm_weights.data(), bias.data(), out.data(), 64, 24, 64, 64, 0.1f, nullptr, 0}); };
     calls["dwconv3x3_s1_64"] = [&] {
-        table.dwconv3x3({{in.data(), in.data() + 2048, in.data() + 4096}, 32, 32, 64, 1, plain.data(), bias.data(), 0.1f, out.data()});
+        table.dwconv3x3({{in.data(), in.data() + 2048, in.data() + 4096, in.data() + 6144}, 2, 32, 32, 64, 1, plain.data(), bias.data(), 0.1f, out.data()});
     };
     calls["dwconv3x3_s2_32"] = [&] {
-        table.dwconv3x3({{in.data(), in.data() + 2048, in.data() + 4096}, 64, 32, 32, 2, plain.data(), bias.data(), 0.1f, out.data()});
+        table.dwconv3x3({{in.data(), in.data() + 2048, in.data() + 4096, in.data() + 6144, in.data() + 8192}, 2, 64, 32, 32, 2, plain.data(), bias.data(), 0.1f, out.data()});
     };
     calls["conv3x3_16x32"] = [&] {
         table.conv3x3({in.data(), 16, 16, 16, 16, 32, conv_weights.data(), bias.data(), {{out.data(), 32, 32, 0.1f}, {}}, 0, 16, scratch.data()});

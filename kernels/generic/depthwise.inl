@@ -1,8 +1,8 @@
-// Depthwise 3x3, one output row. Pixels are the outer loop, so that memory is read in order; a group of neighbouring output pixels
-// shares each weight and the input columns they have in common.
+// Depthwise 3x3, one or two output rows. Pixels are the outer loop, so that memory is read in order; a group of neighbouring output
+// pixels shares each weight and the input columns and rows they have in common.
 
-/// Output pixel x at the left or right edge, where a column of taps may lie outside.
-inline void dwconv3x3_edge(const DepthwiseArgs& d, int x) {
+/// Output pixel x of row y at the left or right edge, where a column of taps may lie outside.
+inline void dwconv3x3_edge(const DepthwiseArgs& d, int y, int x) {
     const Vec slope = broadcast(d.slope);
     for (int c = 0; c < d.channels; c += kWidth) {
         const int lanes = d.channels - c < kWidth ? d.channels - c : kWidth;
@@ -11,12 +11,17 @@ inline void dwconv3x3_edge(const DepthwiseArgs& d, int x) {
             for (int kx = 0; kx < 3; ++kx) {
                 const int column = x * d.stride + kx - 1;
                 if (column < 0 || column >= d.width_in) continue;
-                const Vec v = load_lanes(d.rows[ky] + static_cast<std::ptrdiff_t>(column) * d.channels + c, lanes);
+                const Vec v = load_lanes(d.rows[y * d.stride + ky] + static_cast<std::ptrdiff_t>(column) * d.channels + c, lanes);
                 acc = fma(v, load_lanes(d.weights + (ky * 3 + kx) * d.channels + c, lanes), acc);
             }
         }
-        store_lanes(d.dst + static_cast<std::ptrdiff_t>(x) * d.channels + c, activate(acc, slope), lanes);
+        store_lanes(d.dst + (static_cast<std::ptrdiff_t>(y) * d.width_out + x) * d.channels + c, activate(acc, slope), lanes);
     }
+}
+
+template <int Rows>
+inline void dwconv3x3_edges(const DepthwiseArgs& d, int x) {
+    for (int y = 0; y < Rows; ++y) dwconv3x3_edge(d, y, x);
 }
 
 template <bool Half>
@@ -24,101 +29,133 @@ RETINAFACE_INLINE Vec load_vector(const float* p) {
     return Half ? load_half(p) : load(p);
 }
 
-/// One vector of channels of `Pixels` output pixels. `rows` point at the first column of taps; `pitch` is the distance between
-/// columns, and between output pixels.
-template <int Stride, int Pixels, bool Half>
-RETINAFACE_INLINE void dwconv3x3_vector(const float* row0, const float* row1, const float* row2, std::ptrdiff_t pitch, const float* weights,
-                                        std::ptrdiff_t weight_pitch, const float* bias, Vec slope, float* dst) {
-    constexpr int kColumns = 3 + (Pixels - 1) * Stride;
-    const float* const rows[3] = {row0, row1, row2};
-    Vec acc[Pixels];
-    const Vec b = load_vector<Half>(bias);
+/// One vector of channels, from `channel` on, of `Pixels` output pixels from x on in each of `Rows` rows; all taps lie inside the rows.
+template <int Stride, int Rows, int Pixels, bool Half>
+RETINAFACE_INLINE void dwconv3x3_vector(const DepthwiseArgs& d, int x, std::ptrdiff_t channel, Vec slope) {
+    constexpr int kColumns = 3 + (Pixels - 1) * Stride, kRowsIn = 3 + (Rows - 1) * Stride;
+    const std::ptrdiff_t pitch = d.channels, first = (static_cast<std::ptrdiff_t>(x) * Stride - 1) * pitch + channel;
+    const float* const weights = d.weights + channel;
+    Vec acc[Rows][Pixels];
+    const Vec b = load_vector<Half>(d.bias + channel);
     RETINAFACE_UNROLL
-    for (int i = 0; i < Pixels; ++i) acc[i] = b;
-    RETINAFACE_UNROLL
-    for (int ky = 0; ky < 3; ++ky) {
-        Vec w[3];
+    for (int y = 0; y < Rows; ++y) {
         RETINAFACE_UNROLL
-        for (int kx = 0; kx < 3; ++kx) w[kx] = load_vector<Half>(weights + (ky * 3 + kx) * weight_pitch);
+        for (int i = 0; i < Pixels; ++i) acc[y][i] = b;
+    }
+    RETINAFACE_UNROLL
+    for (int row = 0; row < kRowsIn; ++row) {
+        const float* const src = d.rows[row] + first;
+        // Row `row` is tap row - y * Stride of output row y.
+        Vec w[Rows][3];
+        RETINAFACE_UNROLL
+        for (int y = 0; y < Rows; ++y) {
+            const int ky = row - y * Stride;
+            if (ky < 0 || ky >= 3) continue;
+            RETINAFACE_UNROLL
+            for (int kx = 0; kx < 3; ++kx) w[y][kx] = load_vector<Half>(weights + (ky * 3 + kx) * pitch);
+        }
         RETINAFACE_UNROLL
         for (int column = 0; column < kColumns; ++column) {
-            const Vec v = load_vector<Half>(rows[ky] + column * pitch);
+            const Vec v = load_vector<Half>(src + column * pitch);
             RETINAFACE_UNROLL
-            for (int i = 0; i < Pixels; ++i) {
-                const int kx = column - i * Stride;
-                if (kx >= 0 && kx < 3) accumulate(acc[i], v, w[kx]);
+            for (int y = 0; y < Rows; ++y) {
+                const int ky = row - y * Stride;
+                if (ky < 0 || ky >= 3) continue;
+                RETINAFACE_UNROLL
+                for (int i = 0; i < Pixels; ++i) {
+                    const int kx = column - i * Stride;
+                    if (kx >= 0 && kx < 3) accumulate(acc[y][i], v, w[y][kx]);
+                }
             }
         }
     }
     RETINAFACE_UNROLL
-    for (int i = 0; i < Pixels; ++i) {
-        const Vec y = activate(acc[i], slope);
-        if (Half)
-            store_half(dst + i * pitch, y);
-        else
-            store(dst + i * pitch, y);
+    for (int y = 0; y < Rows; ++y) {
+        float* const dst = d.dst + (static_cast<std::ptrdiff_t>(y) * d.width_out + x) * pitch + channel;
+        RETINAFACE_UNROLL
+        for (int i = 0; i < Pixels; ++i) {
+            const Vec v = activate(acc[y][i], slope);
+            if (Half)
+                store_half(dst + i * pitch, v);
+            else
+                store(dst + i * pitch, v);
+        }
     }
 }
 
-/// All channels of `Pixels` output pixels from x on, whose taps all lie inside the rows.
-template <int Stride, int Pixels>
+/// All channels of those pixels.
+template <int Stride, int Rows, int Pixels>
 RETINAFACE_INLINE void dwconv3x3_pixels(const DepthwiseArgs& d, int x) {
-    const std::ptrdiff_t pitch = d.channels, offset = (static_cast<std::ptrdiff_t>(x) * Stride - 1) * pitch;
-    const float *row0 = d.rows[0] + offset, *row1 = d.rows[1] + offset, *row2 = d.rows[2] + offset;
-    float* dst = d.dst + x * pitch;
     const Vec slope = broadcast(d.slope);
     std::ptrdiff_t c = 0;
-    for (; c + kWidth <= pitch; c += kWidth)
-        dwconv3x3_vector<Stride, Pixels, false>(row0 + c, row1 + c, row2 + c, pitch, d.weights + c, pitch, d.bias + c, slope, dst + c);
-    if (kWidth > 8 && c < pitch)
-        dwconv3x3_vector<Stride, Pixels, true>(row0 + c, row1 + c, row2 + c, pitch, d.weights + c, pitch, d.bias + c, slope, dst + c);
+    for (; c + kWidth <= d.channels; c += kWidth) dwconv3x3_vector<Stride, Rows, Pixels, false>(d, x, c, slope);
+    if (kWidth > 8 && c < d.channels) dwconv3x3_vector<Stride, Rows, Pixels, true>(d, x, c, slope);
 }
 
-template <int Stride>
-inline void dwconv3x3_row(const DepthwiseArgs& d) {
+template <int Stride, int Rows>
+inline void dwconv3x3_rows(const DepthwiseArgs& d) {
     constexpr int kPixels = 4;
-    dwconv3x3_edge(d, 0);
+    dwconv3x3_edges<Rows>(d, 0);
     // Pixels with all three columns inside: x * Stride + 1 <= width_in - 1.
     const int end = (d.width_in - 2) / Stride + 1 < d.width_out ? (d.width_in - 2) / Stride + 1 : d.width_out;
     int x = 1;
-    for (; x + kPixels <= end; x += kPixels) dwconv3x3_pixels<Stride, kPixels>(d, x);
-    for (; x < end; ++x) dwconv3x3_pixels<Stride, 1>(d, x);
-    for (; x < d.width_out; ++x) dwconv3x3_edge(d, x);
+    for (; x + kPixels <= end; x += kPixels) dwconv3x3_pixels<Stride, Rows, kPixels>(d, x);
+    for (; x < end; ++x) dwconv3x3_pixels<Stride, Rows, 1>(d, x);
+    for (; x < d.width_out; ++x) dwconv3x3_edges<Rows>(d, x);
 }
 
 /// 8 channels in 16 lanes, stride 1: a vector is two neighbouring pixels, and columns are half a vector apart.
+template <int Rows>
 inline void dwconv3x3_pairs(const DepthwiseArgs& d) {
     constexpr int kVectors = 4;
-    dwconv3x3_edge(d, 0);
+    dwconv3x3_edges<Rows>(d, 0);
     Vec w[9];
     RETINAFACE_UNROLL
     for (int i = 0; i < 9; ++i) w[i] = load_twice(d.weights + i * 8);
     const Vec bias = load_twice(d.bias), slope = broadcast(d.slope);
     int x = 1;
     for (; x + 2 * kVectors <= d.width_in - 1; x += 2 * kVectors) {
-        Vec acc[kVectors];
+        Vec acc[Rows][kVectors];
         RETINAFACE_UNROLL
-        for (int i = 0; i < kVectors; ++i) acc[i] = bias;
-        RETINAFACE_UNROLL
-        for (int ky = 0; ky < 3; ++ky) {
-            const float* row = d.rows[ky] + (x - 1) * 8;
+        for (int y = 0; y < Rows; ++y) {
             RETINAFACE_UNROLL
-            for (int i = 0; i < kVectors; ++i) {
+            for (int i = 0; i < kVectors; ++i) acc[y][i] = bias;
+        }
+        RETINAFACE_UNROLL
+        for (int row = 0; row < Rows + 2; ++row) {
+            const float* src = d.rows[row] + (x - 1) * 8;
+            RETINAFACE_UNROLL
+            for (int column = 0; column < 2 * kVectors + 1; ++column) {
+                const Vec v = load(src + column * 8);
                 RETINAFACE_UNROLL
-                for (int kx = 0; kx < 3; ++kx) accumulate(acc[i], load(row + (2 * i + kx) * 8), w[ky * 3 + kx]);
+                for (int y = 0; y < Rows; ++y) {
+                    const int ky = row - y;
+                    if (ky < 0 || ky >= 3) continue;
+                    RETINAFACE_UNROLL
+                    for (int i = 0; i < kVectors; ++i) {
+                        const int kx = column - 2 * i;
+                        if (kx >= 0 && kx < 3) accumulate(acc[y][i], v, w[ky * 3 + kx]);
+                    }
+                }
             }
         }
         RETINAFACE_UNROLL
-        for (int i = 0; i < kVectors; ++i) store(d.dst + (x + 2 * i) * 8, activate(acc[i], slope));
+        for (int y = 0; y < Rows; ++y) {
+            RETINAFACE_UNROLL
+            for (int i = 0; i < kVectors; ++i) store(d.dst + (y * d.width_out + x + 2 * i) * 8, activate(acc[y][i], slope));
+        }
     }
-    for (; x < d.width_out; ++x) dwconv3x3_edge(d, x);
+    for (; x < d.width_out; ++x) dwconv3x3_edges<Rows>(d, x);
 }
 
-inline void dwconv3x3(const DepthwiseArgs& d) {
+template <int Rows>
+inline void dwconv3x3_by_shape(const DepthwiseArgs& d) {
     if (d.stride == 2)
-        dwconv3x3_row<2>(d);
+        dwconv3x3_rows<2, Rows>(d);
     else if (kWidth == 16 && d.channels == 8)
-        dwconv3x3_pairs(d);
+        dwconv3x3_pairs<Rows>(d);
     else
-        dwconv3x3_row<1>(d);
+        dwconv3x3_rows<1, Rows>(d);
 }
+
+inline void dwconv3x3(const DepthwiseArgs& d) { d.rows_out == 2 ? dwconv3x3_by_shape<2>(d) : dwconv3x3_by_shape<1>(d); }

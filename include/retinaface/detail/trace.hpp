@@ -87,10 +87,7 @@ private:
         Value out(layers::strided(in.map.height, Stride), layers::strided(in.map.width, Stride), Cin);
         const std::vector<float> zeros(static_cast<std::size_t>(in.map.row_size()));
         const auto row = [&](int y) -> const float* { return y < 0 || y >= in.map.height ? zeros.data() : in.map.row(y); };
-        for (int y = 0; y < out.map.height; ++y) {
-            const float* const rows[3] = {row(y * Stride - 1), row(y * Stride), row(y * Stride + 1)};
-            layer.depthwise().row(table_, rows, in.map.width, 1.0f, out.map.row(y));
-        }
+        for (int y = 0; y < out.map.height; ++y) layer.depthwise().rows(table_, row, in.map.width, y, y + 1, 1.0f, out.map.row(y));
         return pointwise(layer.pointwise(), activated(out, name + ".depthwise", slope_), name + ".pointwise");
     }
 

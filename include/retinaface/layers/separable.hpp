@@ -24,10 +24,17 @@ public:
             for (std::size_t c = 0; c < C; ++c) weights_.data()[tap * C + c] = weights[c * 9 + tap];
     }
 
-    /// One output row from three input rows; a row outside the map points at zeros.
-    void row(const KernelTable& table, const float* const (&rows)[3], int width_in, float slope, float* dst) const {
-        table.dwconv3x3({{rows[0], rows[1], rows[2]}, width_in, strided(width_in, Stride), C, Stride, weights_.data(), bias_.data(),
-                         slope, dst});
+    /// Output rows [begin, end), one behind the other at `dst`. `input(y)` is the input's row y, or zeros outside the map.
+    template <class InputRow>
+    void rows(const KernelTable& table, InputRow input, int width_in, int begin, int end, float slope, float* dst) const {
+        const int width_out = strided(width_in, Stride);
+        for (int y = begin; y < end; y += 2) {
+            const int count = std::min(2, end - y);
+            kernels::DepthwiseArgs args{{}, count, width_in, width_out, C, Stride, weights_.data(), bias_.data(), slope, dst};
+            for (int i = 0; i < 3 + (count - 1) * Stride; ++i) args.rows[i] = input(y * Stride - 1 + i);
+            table.dwconv3x3(args);
+            dst += static_cast<std::ptrdiff_t>(count) * width_out * C;
+        }
     }
 
 private:
@@ -50,10 +57,10 @@ public:
         pointwise_.load(parameters, name + ".pointwise", table);
     }
 
-    /// Rows of a band: enough pixels to fill the product's tiles, few enough for the depthwise rows to stay in half of L1 and the
-    /// weights of a wide product to be read seldom.
+    /// Rows of a band: enough pixels to fill the product's tiles and for the weights of a wide product to be read seldom, two for the
+    /// depthwise convolution to share what it reads, few enough for the depthwise rows to stay in the cache (L2 where they are widest).
     static int band_rows(int width_out) {
-        const int rows = (kBandPixels + width_out - 1) / width_out, most = kBandFloats / (width_out * Cin);
+        const int rows = std::max(2, (kBandPixels + width_out - 1) / width_out), most = kBandFloats / (width_out * Cin);
         return std::max(1, std::min(rows, most));
     }
     static std::size_t scratch(int width_out) {
@@ -63,12 +70,8 @@ public:
     /// Output rows [begin, end), at most band_rows, one behind the other at `dst`. `input(y)` is the input's row y, or zeros.
     template <class InputRow>
     void rows(const KernelTable& table, InputRow input, int width_in, int begin, int end, float slope, float* dst, float* scratch) const {
-        const int width_out = strided(width_in, Stride);
-        for (int y = begin; y < end; ++y) {
-            const float* const taps[3] = {input(y * Stride - 1), input(y * Stride), input(y * Stride + 1)};
-            depthwise_.row(table, taps, width_in, slope, scratch + static_cast<std::ptrdiff_t>(y - begin) * width_out * Cin);
-        }
-        pointwise_.pixels(table, scratch, (end - begin) * width_out, slope, dst);
+        depthwise_.rows(table, input, width_in, begin, end, slope, scratch);
+        pointwise_.pixels(table, scratch, (end - begin) * strided(width_in, Stride), slope, dst);
     }
 
     const DepthwiseConv2d<Cin, Stride>& depthwise() const { return depthwise_; }
@@ -76,7 +79,7 @@ public:
 
 private:
     static constexpr int kBandPixels = 120;
-    static constexpr int kBandFloats = 24576;
+    static constexpr int kBandFloats = 65536;
 
     DepthwiseConv2d<Cin, Stride> depthwise_;
     PointwiseConv2d<Cin, Cout> pointwise_;
