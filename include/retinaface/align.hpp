@@ -219,9 +219,11 @@ private:
 
     Bounds bounds_of(const Similarity& s) const {
         const double w = template_.width - 1, h = template_.height - 1;
+        struct Range {
+            double low, high;
+        };
         const auto range = [](double origin, double across, double down) {
-            return std::make_pair(origin + std::min(across, 0.0) + std::min(down, 0.0),
-                                  origin + std::max(across, 0.0) + std::max(down, 0.0));
+            return Range{origin + std::min(across, 0.0) + std::min(down, 0.0), origin + std::max(across, 0.0) + std::max(down, 0.0)};
         };
         const auto [left, right] = range(s.dx, s.a * w, -s.b * h);
         const auto [top, bottom] = range(s.dy, s.b * w, s.a * h);

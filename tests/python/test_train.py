@@ -252,6 +252,35 @@ def test_overlap_loss_is_that_of_the_decoded_boxes() -> None:
     assert float(found) == pytest.approx(float((expected * weight).sum() / weight.sum()), rel=1e-4)
 
 
+def test_large_faces_own_more_of_the_landmark_terms_with_a_higher_power() -> None:
+    outputs = torch.zeros(1, 2, 2), torch.zeros(1, 2, 4), torch.zeros(1, 2, 10)
+    target = {
+        "label": torch.ones(1, 2, dtype=torch.int64), "box": torch.zeros(1, 2, 4), "landmark": torch.zeros(1, 2, 10),
+        "has_landmark": torch.ones(1, 2, dtype=torch.bool), "weight": torch.tensor([[0.5, 2.0]]),
+        "distillable": torch.ones(1, 2, dtype=torch.bool),
+    }
+    target["landmark"][0, 1] = 1.0  # the larger face's are wrong, by 1 - beta / 2 each
+    for power, share in ((1.0, 2 / 2.5), (2.0, 4 / 4.25)):
+        options = losses.LossOptions(landmark_size_power=power, landmark_beta=0.2)
+        _, parts = losses.multi_task_loss(outputs, target, None, options)
+        assert parts["landmark"] == pytest.approx(share * 10 * 0.9)
+
+
+def test_plain_crops_are_not_distorted() -> None:
+    image = Image.new("RGB", (128, 128), (90, 120, 150))
+    photo = data.Photo("drawn", image, np.array([[20, 20, 100, 100]], np.float32), np.full((1, 10), np.nan, np.float32))
+    options = data.AugmentOptions(plain=0.0, negative=0.0, mosaic=0.0, smallest=80)
+    crops = data.CropDataset([photo], [], [(64, 1, 1.0)], options, seed=1)
+    rng = random.Random(1)
+
+    def colours() -> int:
+        return len({tuple(crops.sample(rng, 64)["image"][32, 32]) for _ in range(20)})
+
+    assert colours() > 10
+    crops.plain.fill_(1.0)  # as train.py does for the end of a run
+    assert colours() == 1
+
+
 def test_calibration_moves_one_score_to_a_half_and_keeps_the_order(tmp_path: Path) -> None:
     before = model.RetinaFace().eval()
     torch.save(before.state_dict(), tmp_path / "a.pth")
@@ -275,7 +304,7 @@ def test_short_training_resumes_learns_and_exports(tmp_path: Path) -> None:
         return [
             "--data", str(tmp_path), "--eval-data", str(tmp_path), "--out", str(run), "--steps", str(steps),
             "--crops", "128", "--crop-shares", "1", "--batch", "12", "--dev-share", "0.1", "--ema", "0.95",
-            "--lr", "4e-3", "--device", "cpu", "--processes", str(processes),
+            "--lr", "4e-3", "--plain-end", "0.2", "--device", "cpu", "--processes", str(processes),
         ]
 
     train.train(train.parse_arguments(command(50, 2)))

@@ -428,6 +428,8 @@ class CropDataset(torch.utils.data.IterableDataset):
         self.options = options
         self.seed = seed
         self.rank = rank
+        self.plain = torch.tensor(options.plain).share_memory_()
+        """`options.plain`, which may be set while loader processes run."""
         weight = np.array([options.source_weights.get(p.source, 1.0) for p in self.photos], float)
         # A photograph with many faces is seen a little more often than one with a single face.
         weight *= np.array([min(len(p.boxes), 12) ** 0.35 for p in self.photos])
@@ -450,7 +452,7 @@ class CropDataset(torch.utils.data.IterableDataset):
         canvas = self.compose(rng, side)
         if rng.random() < 0.5:
             mirror(canvas)
-        if rng.random() > self.options.plain:
+        if rng.random() > float(self.plain):
             if rng.random() < 0.2:
                 rotate(canvas, rng.uniform(-25, 25))
             occlude(rng, canvas)

@@ -24,6 +24,9 @@ class LossOptions:
     """Of 1 - generalised IoU (Rezatofighi et al. 2019): smooth-L1 measures an error against the anchor, which for an
     8 px face is twice the face or more; detections are judged by overlap."""
     landmark_weight: float = 1.0
+    landmark_size_power: float = 1.0
+    """Power of an anchor's weight (`target["weight"]`, which grows with its face) in the landmark terms: above 1, large
+    faces own more of them. Tiny faces' landmarks are mostly noise; large faces' are what alignment lives on."""
     distill_box: float = 0.0
     distill_landmark: float = 0.0
     class_loss: str = "ohem"
@@ -102,7 +105,8 @@ def multi_task_loss(
         parts["iou"] = overlap_loss(boxes[positive], target["box"][positive], weight[positive])
     marked = positive & target["has_landmark"]
     parts["landmark"] = regression_loss(
-        points[marked], target["landmark"][marked], weight[marked], options.landmark_beta)
+        points[marked], target["landmark"][marked], weight[marked] ** options.landmark_size_power,
+        options.landmark_beta)
     total = (
         options.class_weight * parts["class"]
         + options.box_weight * parts["box"]
@@ -115,7 +119,8 @@ def multi_task_loss(
         sure = (teacher_probability > options.teacher_score) & target["distillable"]
         parts["distill_box"] = regression_loss(boxes[sure], teacher[1].float()[sure], weight[sure], options.box_beta)
         parts["distill_landmark"] = regression_loss(
-            points[sure], teacher[2].float()[sure], weight[sure], options.landmark_beta)
+            points[sure], teacher[2].float()[sure], weight[sure] ** options.landmark_size_power,
+            options.landmark_beta)
         total = (
             total
             + options.distill_box * parts["distill_box"]

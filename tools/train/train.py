@@ -26,8 +26,13 @@ from losses import LossOptions, multi_task_loss
 from model import PIXEL_MEAN_BGR, RetinaFace, load_detector, load_imagenet_backbone
 
 
-RECIPE = LossOptions(class_weight=2.5, iou_weight=2.0, landmark_weight=0.9, distill_landmark=1.6)
+RECIPE = LossOptions(
+    class_weight=2.5, iou_weight=2.0, landmark_weight=2.0, landmark_size_power=2.0, distill_landmark=1.6)
 """The loss of the shipped weights. (`LossOptions` by itself is the paper's.)"""
+
+
+PLAIN_AT_END = 0.65
+"""Share of undistorted crops in the part of a run that `--plain-end` names."""
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -59,6 +64,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     schedule.add_argument("--weight-decay", type=float, default=None, help="default 0.02 for AdamW, 5e-4 for SGD")
     schedule.add_argument("--warmup", type=float, default=0.02, help="share of the run")
     schedule.add_argument("--ema", type=float, default=0.9985, help="decay of the weights' running mean")
+    schedule.add_argument("--plain-end", type=float, default=0.0, help="share of the run, at its end, in which "
+                          f"{PLAIN_AT_END:.0%} of the crops are resized and mirrored and nothing else".replace("%", "%%"))
     loss = parser.add_argument_group("loss")
     for name, value in asdict(RECIPE).items():
         kind = {"choices": ("ohem", "focal")} if name == "class_loss" else {"type": float}
@@ -315,6 +322,8 @@ def train_in(team: Team, options: argparse.Namespace) -> Path:
         rate = learning_rate(progress, options)
         for group in optimizer.param_groups:
             group["lr"] = rate
+        if progress > 1 - options.plain_end:
+            dataset.plain.fill_(PLAIN_AT_END)
         batch = {name: value.to(device) for name, value in next(batches).items()}
         image = prepare(batch.pop("image"), device)
         with torch.autocast(device.type, torch.bfloat16, enabled=not options.no_bf16):

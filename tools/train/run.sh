@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# The whole training of the shipped weights: a first run from the ImageNet backbone, a second from where the first ended. Stopped
+# at any time, it goes on from there when called again. README.md says what the arguments are and why there are two runs.
+#
+#   tools/train/run.sh DATA BACKBONE TEACHER OUT      ends with OUT/second/final.pth; PYTHON names the interpreter
+set -euo pipefail
+[ $# -eq 4 ] || {
+    echo "usage: $0 DATA BACKBONE TEACHER OUT" >&2
+    exit 2
+}
+here=$(cd "$(dirname "$0")" && pwd)
+
+# glibc may keep the memory it has: 5 % of the time.
+export MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=8000000000 MALLOC_TOP_PAD_=1000000000
+train() {
+    "${PYTHON:-python3}" "$here/train.py" --data "$data" --eval-data "$data" --teacher "$teacher" --processes 2 "$@"
+}
+data=$1 backbone=$2 teacher=$3 out=$4
+
+train --backbone "$backbone" --lr 3e-3 --landmark-weight 0.9 --landmark-size-power 1 \
+    --minutes 100 --snapshot-minutes 12 --out "$out/first"
+train --init "$out/first/final.pth" --seed 2 --lr 2e-3 --crop-shares 0.56 0.34 0.10 --plain-end 0.2 \
+    --minutes 112 --snapshot-minutes 15 --out "$out/second"
