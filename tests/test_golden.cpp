@@ -251,7 +251,7 @@ TEST_CASE("insightface: its faces lie where biubug6's do") {
     note_isa(detector.isa());
     int faces = 0, matched = 0;
     double overlap = 0, distance = 0;
-    for (const char* picture : pictures({"tiny", "crowd", "five", "vga", "single", "astronaut"})) {
+    for (const char* picture : {"tiny", "crowd", "five", "vga", "single", "astronaut"}) {
         const Weights* golden = golden_file(std::string("biubug6_") + picture);
         if (golden == nullptr) return;
         const std::vector<Face> found = detector.detect(view_of(*golden->find("image")));
