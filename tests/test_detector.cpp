@@ -139,6 +139,13 @@ TEST_CASE("the self-test of a file runs and would fail") {
     CHECK_FALSE(Detector(other.weights(), test_options()).self_test().passed);
 }
 
+TEST_CASE("the embedded weights pass their self-test, whose outputs are PyTorch's") {
+    const SelfTest embedded = noted(Detector(test_options())).self_test();
+    CHECK(embedded.present);
+    CHECK(embedded.passed);
+    CHECK(embedded.max_difference < 1e-4f);
+}
+
 struct DetectCase {
     std::string profile;
     int width, height;

@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("RETINAFACE_SHARED", ROOT.parent / "shared"))
-sys.path.insert(0, str(ROOT / "tools" / "train"))
+sys.path[:0] = [str(ROOT / "tools" / "train"), str(ROOT / "tools")]
 
 import anchors  # noqa: E402
 import data  # noqa: E402
@@ -32,6 +32,7 @@ import export  # noqa: E402
 import losses  # noqa: E402
 import model  # noqa: E402
 import train  # noqa: E402
+from retinaface_weights import archive, biubug6_names  # noqa: E402
 
 
 def draw_face(draw: ImageDraw.ImageDraw, x: float, y: float, side: float) -> tuple[list[float], list[float]]:
@@ -104,6 +105,27 @@ def test_official_weights_reproduce_their_outputs(name: str) -> None:
         logits, boxes, points = network(pixels)
     for values, key in ((logits.softmax(-1), "conf"), (boxes, "loc"), (points, "landms")):
         assert np.abs(values[0].numpy() - expected[key]).max() < 1e-4
+
+
+def test_pytorch_gives_the_outputs_stored_with_the_shipped_weights() -> None:
+    """Which every kernel set gives too (test_detector.cpp). Folded BatchNorm becomes a norm of scale 1."""
+    tensors = archive.load((ROOT / "weights" / "retinaface_mobilenet025.safetensors").read_bytes()).tensors
+    network = model.RetinaFace().eval()
+    state = network.state_dict()
+    for name, source in biubug6_names.sources("mobilenet025").items():
+        weight, bias = (torch.from_numpy(tensors[f"{name}.{kind}"].astype(np.float32)) for kind in ("weight", "bias"))
+        state[source.weight] = weight
+        if source.norm is None:
+            state[source.bias] = bias
+        else:
+            state[source.norm.gamma] = torch.sqrt(state[source.norm.variance] + source.norm.epsilon)
+            state[source.norm.beta] = bias
+    network.load_state_dict(state)
+    pixels = torch.from_numpy(tensors["selftest.image"][None, :, :, ::-1].copy())
+    with torch.no_grad():
+        found = network(train.prepare(pixels, torch.device("cpu")))
+    for kind, values in zip(("class", "box", "landmark"), found):
+        assert np.abs(values[0].numpy() - tensors[f"selftest.{kind}"]).max() < 1e-4
 
 
 def test_anchors_and_codes() -> None:
