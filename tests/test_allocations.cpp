@@ -1,52 +1,20 @@
-// What detect() allocates: nothing at a size already seen. This file replaces the allocation functions of its executable.
+// What detect() allocates: nothing at a size already seen.
 
 #include <doctest/doctest.h>
 
-#include <atomic>
-#include <cstddef>
-#include <cstdlib>
-#include <functional>
-#include <new>
 #include <string>
 
 #include "images.hpp"
 #include "retinaface.hpp"
+#include "support/allocations.hpp"
 #include "support/isa_under_test.hpp"
 #include "support/trim.hpp"
 #include "weights_files.hpp"
 
 namespace {
-std::atomic<long> allocations{0};
-
-void* allocate(std::size_t size, std::size_t alignment) {
-    ++allocations;
-    const std::size_t rounded = (size + alignment - 1) / alignment * alignment;
-    if (void* p = std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded)) return p;
-    throw std::bad_alloc();
-}
-}  // namespace
-
-// The array and nothrow forms call these. GCC, inlining only one of a pair, would take it for a mismatch.
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
-#endif
-void* operator new(std::size_t size) { return allocate(size, alignof(std::max_align_t)); }
-void* operator new(std::size_t size, std::align_val_t alignment) { return allocate(size, static_cast<std::size_t>(alignment)); }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
-void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
-
-namespace {
 
 using namespace retinaface_test;
 using namespace retinaface;
-
-long allocations_of(const std::function<void()>& function) {
-    const long before = allocations;
-    function();
-    return allocations - before;
-}
 
 TEST_CASE("detect, forward and decode allocate nothing at a size already seen") {
     const Picture pictures[] = {random_picture(129, 97, 1), random_picture(64, 48, 2), random_picture(9, 160, 3), random_picture(300, 7, 4)};

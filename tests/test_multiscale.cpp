@@ -1,36 +1,15 @@
-// Several looks at one image: what they find together is what they find one by one, mapped back and suppressed once. This file replaces
-// the allocation functions of its executable.
+// Several looks at one image: what they find together is what they find one by one, mapped back and suppressed once.
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <atomic>
-#include <cstdlib>
-#include <new>
 #include <vector>
 
 #include "images.hpp"
 #include "retinaface.hpp"
+#include "support/allocations.hpp"
 #include "support/isa_under_test.hpp"
 #include "support/trim.hpp"
 #include "weights_files.hpp"
-
-namespace {
-std::atomic<long> allocations{0};
-
-void* allocate(std::size_t size, std::size_t alignment) {
-    ++allocations;
-    const std::size_t rounded = (size + alignment - 1) / alignment * alignment;
-    if (void* p = std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded)) return p;
-    throw std::bad_alloc();
-}
-}  // namespace
-
-void* operator new(std::size_t size) { return allocate(size, alignof(std::max_align_t)); }
-void* operator new(std::size_t size, std::align_val_t alignment) { return allocate(size, static_cast<std::size_t>(alignment)); }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
-void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
 
 namespace {
 
@@ -234,11 +213,12 @@ TEST_CASE("nothing is allocated at a size already seen") {
             Workspace workspace;
             detector.detect(a.view(), workspace);
             detector.detect(b.view(), workspace);
-            const long before = allocations;
-            detector.detect(a.view(), workspace);
-            detector.detect(b.view(), workspace);
-            detector.detect(same_size.view(), workspace);
-            CHECK(allocations == before);
+            const auto again = [&] {
+                detector.detect(a.view(), workspace);
+                detector.detect(b.view(), workspace);
+                detector.detect(same_size.view(), workspace);
+            };
+            CHECK(allocations_of(again) == 0);
             if (trimmed()) return;
         }
 }

@@ -1,0 +1,17 @@
+// Counting allocations. allocations.cpp replaces the allocation functions of the executable that it is linked into.
+#pragma once
+
+namespace retinaface_test {
+
+/// Calls of operator new so far, by all threads.
+long allocations();
+
+/// Calls of operator new that `function` makes.
+template <class Function>
+long allocations_of(Function&& function) {
+    const long before = allocations();
+    function();
+    return allocations() - before;
+}
+
+}  // namespace retinaface_test
