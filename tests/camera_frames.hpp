@@ -63,6 +63,21 @@ public:
     int u(int x, int y) const { return *const_cast<CameraFrame*>(this)->place(x, y, 1); }
     int v(int x, int y) const { return *const_cast<CameraFrame*>(this)->place(x, y, 2); }
 
+    /// U or V at the centre of pixel (x, y): as stored in YUYV, else linear between the centres of the blocks.
+    double at_centre(int (CameraFrame::*component)(int, int) const, int x, int y) const {
+        if (!planar_) return (this->*component)(x, y);
+        const auto near = [](int at, int side) { return std::min(std::max(at, 0), side - 1); };
+        double sum = 0;
+        for (const int down : {0, 1})
+            for (const int across : {0, 1}) {
+                // The pixel's own block, or the one beyond its nearer edge.
+                const int block_x = near(x + (across == 0 ? 0 : x % 2 != 0 ? 1 : -1), width_);
+                const int block_y = near(y + (down == 0 ? 0 : y % 2 != 0 ? 1 : -1), height_);
+                sum += (across == 0 ? 0.75 : 0.25) * (down == 0 ? 0.75 : 0.25) * (this->*component)(block_x, block_y);
+            }
+        return sum;
+    }
+
 private:
     /// Byte of component 0 (Y), 1 (U) or 2 (V) of pixel (x, y).
     std::uint8_t* place(int x, int y, int component) {

@@ -23,7 +23,7 @@ constexpr YuvRange kRanges[] = {YuvRange::video, YuvRange::full};
 constexpr Rotation kRotations[] = {Rotation::none, Rotation::clockwise_90, Rotation::clockwise_180, Rotation::clockwise_270};
 
 /// One colour by BT.601, in double, clamped but not rounded.
-void exact_colour(YuvRange range, int y, int u, int v, double (&rgb)[3]) {
+void exact_colour(YuvRange range, int y, double u, double v, double (&rgb)[3]) {
     const bool full = range == YuvRange::full;
     const double kr = 0.299, kg = 0.587, kb = 0.114;
     const double luma = full ? y / 255.0 : (y - 16) / 219.0;
@@ -90,7 +90,8 @@ TEST_CASE("every layout of memory gives the same picture") {
                         for (int y = 0; y < height; ++y)
                             for (int x = 0; x < width; ++x) {
                                 double expected[3];
-                                exact_colour(range, frame.luma(x, y), frame.u(x, y), frame.v(x, y), expected);
+                                exact_colour(range, frame.luma(x, y), frame.at_centre(&CameraFrame::u, x, y),
+                                             frame.at_centre(&CameraFrame::v, x, y), expected);
                                 for (int c = 0; c < 3; ++c) most = std::max(most, std::abs(rgb.row(y)[3 * x + c] - expected[c]));
                             }
                         CHECK(most <= 0.53);

@@ -237,11 +237,11 @@ private:
     detail::WarpSource pixels_of(const ImageView& image, const Bounds& bounds, int& origin_x, int& origin_y) {
         ImageView view = image;
         if (is_yuv(image.format)) {
-            // Whole pairs and blocks.
+            // Whole pairs and blocks, and one more around them: U and V are interpolated.
             const auto low = [](double v, int side) {
-                return std::clamp(static_cast<int>(std::floor(v)) - 1, 0, side - 1) / 2 * 2;
+                return std::clamp(static_cast<int>(std::floor(v)) - 3, 0, side - 1) / 2 * 2;
             };
-            const auto high = [](double v, int side) { return std::clamp(static_cast<int>(std::floor(v)) + 3, 1, side); };
+            const auto high = [](double v, int side) { return std::clamp(static_cast<int>(std::floor(v)) + 5, 1, side); };
             origin_x = low(bounds.left, image.width);
             origin_y = low(bounds.top, image.height);
             ImageView part(image.row(origin_y) + std::ptrdiff_t{origin_x} * bytes_per_pixel(image.format),

@@ -38,7 +38,7 @@ inline ImageView yuyv_view(const std::uint8_t* data, int width, int height, YuvR
 
 namespace detail {
 
-/// BT.601 in fixed point, 13 fractional bits:
+/// BT.601 in fixed point, 13 fractional bits (17 in a sum, with the 4 of U and V):
 ///   R = y (Y - offset) + rv (V - 128), G = y (Y - offset) - gu (U - 128) - gv (V - 128), B = y (Y - offset) + bu (U - 128).
 /// Within 0.53 of the exact value before clamping to 0..255.
 struct YuvMatrix {
@@ -54,7 +54,8 @@ constexpr YuvMatrix yuv_matrix(YuvRange range) {
 class Upright {
 public:
     /// `image` itself where nothing is to do; else packed rows, valid until the next call: rgb8 of YUV formats, else the image's own
-    /// format. U and V hold for all pixels of their pair or block. Throws Error (invalid_argument) for an image that is not valid.
+    /// format. NV12 and NV21: U and V are interpolated between the centres of their blocks, as JPEG decoders do; YUYV: they hold for
+    /// their pair. Throws Error (invalid_argument) for an image that is not valid.
     ImageView convert(const ImageView& image, Rotation rotation) {
         validate(image);
         const bool yuv = is_yuv(image.format);
@@ -95,39 +96,63 @@ public:
 private:
     static constexpr int kStrip = 16;
 
-    static std::uint8_t clamp(int fixed) { return static_cast<std::uint8_t>(std::min(std::max(fixed >> 13, 0), 255)); }
+    static std::uint8_t clamp(int fixed) { return static_cast<std::uint8_t>(std::min(std::max(fixed >> 17, 0), 255)); }
 
-    /// Two pixels of one pair of U and V; the second may be missing.
-    struct Pair {
+    /// One pixel from its Y and sixteen times its U and V.
+    struct Colour {
         const YuvMatrix m;
-        explicit Pair(YuvRange range) : m(yuv_matrix(range)) {}
+        explicit Colour(YuvRange range) : m(yuv_matrix(range)) {}
 
-        void operator()(int u, int v, const std::uint8_t* y, std::ptrdiff_t y_step, int pixels, std::uint8_t* dst) const {
-            constexpr int kHalf = 1 << 12;
-            const int red = m.rv * (v - 128) + kHalf, green = kHalf - m.gu * (u - 128) - m.gv * (v - 128), blue = m.bu * (u - 128) + kHalf;
-            for (int i = 0; i < pixels; ++i, dst += 3) {
-                const int luma = m.y * (y[i * y_step] - m.offset);
-                dst[0] = clamp(luma + red);
-                dst[1] = clamp(luma + green);
-                dst[2] = clamp(luma + blue);
-            }
+        void operator()(int y, int u, int v, std::uint8_t* dst) const {
+            const int luma = m.y * 16 * (y - m.offset) + (1 << 16);
+            u -= 16 * 128;
+            v -= 16 * 128;
+            dst[0] = clamp(luma + m.rv * v);
+            dst[1] = clamp(luma - m.gu * u - m.gv * v);
+            dst[2] = clamp(luma + m.bu * u);
         }
     };
 
     /// Row y of a YUV image as rgb8.
-    static void colours(const ImageView& image, int y, std::uint8_t* dst) {
-        const Pair pair(image.range);
+    void colours(const ImageView& image, int y, std::uint8_t* dst) {
+        if (image.format == PixelFormat::yuyv)
+            colours_of_pairs(image, y, dst);
+        else
+            colours_of_blocks(image, y, dst);
+    }
+
+    static void colours_of_pairs(const ImageView& image, int y, std::uint8_t* dst) {
+        const Colour colour(image.range);
         const std::uint8_t* row = image.row(y);
-        const int pairs = image.width / 2, odd = image.width % 2;
-        if (image.format == PixelFormat::yuyv) {
-            for (int x = 0; x < pairs; ++x, row += 4, dst += 6) pair(row[1], row[3], row, 2, 2, dst);
-            if (odd != 0) pair(row[1], row[3], row, 2, 1, dst);
-            return;
+        for (int x = 0; x < image.width; x += 2, row += 4, dst += 6) {
+            const int u = 16 * row[1], v = 16 * row[3];
+            colour(row[0], u, v, dst);
+            if (x + 1 < image.width) colour(row[2], u, v, dst + 3);
         }
-        const std::uint8_t* chroma = image.chroma_row(y / 2);
+    }
+
+    /// A pixel's own block counts 3/4, the one on its other side 1/4, down and across.
+    void colours_of_blocks(const ImageView& image, int y, std::uint8_t* dst) {
+        const Colour colour(image.range);
+        const int columns = (image.width + 1) / 2, last = (image.height + 1) / 2 - 1;
+        const std::uint8_t* own = image.chroma_row(y / 2);
+        const std::uint8_t* other = image.chroma_row(std::min(std::max(y / 2 + (y % 2 != 0 ? 1 : -1), 0), last));
+        // Pairs, with the first and the last once more outside.
+        chroma_.resize(2 * static_cast<std::size_t>(columns) + 4);
+        int* pairs = chroma_.data() + 2;
+        for (int i = 0; i < 2 * columns; ++i) pairs[i] = 3 * own[i] + other[i];
+        for (int i = 0; i < 2; ++i) {
+            pairs[i - 2] = pairs[i];
+            pairs[2 * columns + i] = pairs[2 * columns - 2 + i];
+        }
+
+        const std::uint8_t* row = image.row(y);
         const int u = image.format == PixelFormat::nv12 ? 0 : 1, v = 1 - u;
-        for (int x = 0; x < pairs; ++x, row += 2, chroma += 2, dst += 6) pair(chroma[u], chroma[v], row, 1, 2, dst);
-        if (odd != 0) pair(chroma[u], chroma[v], row, 1, 1, dst);
+        for (int x = 0; x + 1 < image.width; x += 2, pairs += 2, dst += 6) {
+            colour(row[x], 3 * pairs[u] + pairs[u - 2], 3 * pairs[v] + pairs[v - 2], dst);
+            colour(row[x + 1], 3 * pairs[u] + pairs[u + 2], 3 * pairs[v] + pairs[v + 2], dst + 3);
+        }
+        if (image.width % 2 != 0) colour(row[image.width - 1], 3 * pairs[u] + pairs[u - 2], 3 * pairs[v] + pairs[v - 2], dst);
     }
 
     /// Puts `count` rows of the frame, from row `first` on, where they belong in the upright picture.
@@ -152,6 +177,7 @@ private:
 
     std::vector<std::uint8_t> pixels_;
     std::vector<std::uint8_t> strip_;
+    std::vector<int> chroma_;  ///< four times U and V of a row, interpolated down
 };
 
 }  // namespace detail
