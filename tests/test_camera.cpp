@@ -164,6 +164,23 @@ TEST_CASE("turns add up, colours and turns are independent") {
     }
 }
 
+TEST_CASE("threads make the same picture") {
+    detail::ThreadPool pool(3);
+    const detail::Parallel parallel(&pool, 3);
+    detail::Upright alone, together;
+    for (const PixelFormat format : kYuvFormats) {
+        for (const int height : {1, 15, 16, 17, 40, 101}) {
+            const CameraFrame frame = random_frame(format, 37, height, YuvRange::full, 1);
+            for (const Rotation rotation : kRotations) {
+                CAPTURE(static_cast<int>(format));
+                CAPTURE(height);
+                CAPTURE(static_cast<int>(rotation));
+                CHECK(packed(together.convert(frame.view(), rotation, parallel)) == packed(alone.convert(frame.view(), rotation)));
+            }
+        }
+    }
+}
+
 TEST_CASE("a picture that needs nothing is read where it lies") {
     const Picture picture = random_picture(9, 5, 1);
     detail::Upright upright;

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <vector>
 
+#include "detail/parallel.hpp"
 #include "image.hpp"
 #include "options.hpp"
 
@@ -55,8 +56,8 @@ class Upright {
 public:
     /// `image` itself where nothing is to do; else packed rows, valid until the next call: rgb8 of YUV formats, else the image's own
     /// format. NV12 and NV21: U and V are interpolated between the centres of their blocks, as JPEG decoders do; YUYV: they hold for
-    /// their pair. Throws Error (invalid_argument) for an image that is not valid.
-    ImageView convert(const ImageView& image, Rotation rotation) {
+    /// their pair. Bands of rows are split over threads. Throws Error (invalid_argument) for an image that is not valid.
+    ImageView convert(const ImageView& image, Rotation rotation, const Parallel& parallel = {nullptr, 1}) {
         validate(image);
         const bool yuv = is_yuv(image.format);
         if (rotation == Rotation::none && !yuv) return image;
@@ -66,35 +67,46 @@ public:
         const std::ptrdiff_t source_row = row_bytes(format, image.width);
         const int width = quarter ? image.height : image.width, height = quarter ? image.width : image.height;
         pixels_.resize(static_cast<std::size_t>(source_row) * static_cast<std::size_t>(image.height));
-        if (rotation == Rotation::none) {
-            for (int y = 0; y < image.height; ++y) colours(image, y, pixels_.data() + y * source_row);
-            return {pixels_.data(), width, height, format};
+        // Every band has rows of its own, of full size before the bands run.
+        bands_.resize(static_cast<std::size_t>(parallel.threads()));
+        for (Band& band : bands_) {
+            if (yuv) band.chroma.resize(static_cast<std::size_t>(image.width) + 5);
+            if (rotation != Rotation::none) band.strip.resize(static_cast<std::size_t>(source_row) * kStrip);
         }
-
-        // Rows of the frame become columns: a strip of rows at a time, so that a line of cache is written once.
-        strip_.resize(static_cast<std::size_t>(source_row) * kStrip);
-        for (int first = 0; first < image.height; first += kStrip) {
-            const int count = std::min(kStrip, image.height - first);
-            const std::uint8_t* rows[kStrip];
-            for (int i = 0; i < count; ++i) {
-                rows[i] = strip_.data() + i * source_row;
-                if (yuv)
-                    colours(image, first + i, strip_.data() + i * source_row);
-                else
-                    rows[i] = image.row(first + i);
+        parallel.bands(image.height, kStrip, [&](int begin, int end, int index) {
+            Band& band = bands_[static_cast<std::size_t>(index)];
+            if (rotation == Rotation::none) {
+                for (int y = begin; y < end; ++y) colours(image, y, band, pixels_.data() + y * source_row);
+                return;
             }
-            if (channels == 3)
-                place<3>(rows, first, count, image.width, image.height, rotation);
-            else if (channels == 4)
-                place<4>(rows, first, count, image.width, image.height, rotation);
-            else
-                place<1>(rows, first, count, image.width, image.height, rotation);
-        }
+            // Rows of the frame become columns: a strip of rows at a time, so that a line of cache is written once.
+            for (int first = begin; first < end; first += kStrip) {
+                const int count = std::min(kStrip, end - first);
+                const std::uint8_t* rows[kStrip];
+                for (int i = 0; i < count; ++i) {
+                    std::uint8_t* const row = band.strip.data() + i * source_row;
+                    rows[i] = yuv ? row : image.row(first + i);
+                    if (yuv) colours(image, first + i, band, row);
+                }
+                if (channels == 3)
+                    place<3>(rows, first, count, image.width, image.height, rotation);
+                else if (channels == 4)
+                    place<4>(rows, first, count, image.width, image.height, rotation);
+                else
+                    place<1>(rows, first, count, image.width, image.height, rotation);
+            }
+        });
         return {pixels_.data(), width, height, format};
     }
 
 private:
     static constexpr int kStrip = 16;
+
+    /// Rows that one thread works on.
+    struct Band {
+        std::vector<std::uint8_t> strip;  ///< kStrip rows of colours
+        std::vector<int> chroma;          ///< four times U and V of a row, interpolated down, with a pair more on either side
+    };
 
     static std::uint8_t clamp(int fixed) { return static_cast<std::uint8_t>(std::min(std::max(fixed >> 17, 0), 255)); }
 
@@ -114,11 +126,11 @@ private:
     };
 
     /// Row y of a YUV image as rgb8.
-    void colours(const ImageView& image, int y, std::uint8_t* dst) {
+    static void colours(const ImageView& image, int y, Band& band, std::uint8_t* dst) {
         if (image.format == PixelFormat::yuyv)
             colours_of_pairs(image, y, dst);
         else
-            colours_of_blocks(image, y, dst);
+            colours_of_blocks(image, y, band.chroma.data(), dst);
     }
 
     static void colours_of_pairs(const ImageView& image, int y, std::uint8_t* dst) {
@@ -132,14 +144,13 @@ private:
     }
 
     /// A pixel's own block counts 3/4, the one on its other side 1/4, down and across.
-    void colours_of_blocks(const ImageView& image, int y, std::uint8_t* dst) {
+    static void colours_of_blocks(const ImageView& image, int y, int* chroma, std::uint8_t* dst) {
         const Colour colour(image.range);
         const int columns = (image.width + 1) / 2, last = (image.height + 1) / 2 - 1;
         const std::uint8_t* own = image.chroma_row(y / 2);
         const std::uint8_t* other = image.chroma_row(std::min(std::max(y / 2 + (y % 2 != 0 ? 1 : -1), 0), last));
         // Pairs, with the first and the last once more outside.
-        chroma_.resize(2 * static_cast<std::size_t>(columns) + 4);
-        int* pairs = chroma_.data() + 2;
+        int* pairs = chroma + 2;
         for (int i = 0; i < 2 * columns; ++i) pairs[i] = 3 * own[i] + other[i];
         for (int i = 0; i < 2; ++i) {
             pairs[i - 2] = pairs[i];
@@ -176,8 +187,7 @@ private:
     }
 
     std::vector<std::uint8_t> pixels_;
-    std::vector<std::uint8_t> strip_;
-    std::vector<int> chroma_;  ///< four times U and V of a row, interpolated down
+    std::vector<Band> bands_;
 };
 
 }  // namespace detail

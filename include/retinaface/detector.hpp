@@ -143,7 +143,7 @@ public:
     }
 
     /// The image as the network sees it, but for its size: turned upright, packed colours.
-    ImageView upright(const ImageView& image, Workspace& w) const { return w.upright_.convert(image, options_.rotation); }
+    ImageView upright(const ImageView& image, Workspace& w) const { return w.upright_.convert(image, options_.rotation, parallel()); }
 
     /// `image` stands upright.
     RawOutputs forward(const ImageView& image, const SizePolicy& policy, Workspace& w) const {
@@ -230,6 +230,10 @@ private:
         models::Regression storage;  ///< of the cell, where they are computed on demand
     };
 
+    Parallel parallel() const noexcept {
+        return {options_.executor != nullptr ? options_.executor : pool_.get(), options_.threads};
+    }
+
     AnchorGrid anchor_grid(const InputSize& input) const noexcept {
         return {input.padded_height, input.padded_width, network_->profile().first_centre};
     }
@@ -256,12 +260,10 @@ private:
         pixels.swapped = image_rgb != profile.rgb && image.format != PixelFormat::gray8;
         for (int c = 0; c < 3; ++c) pixels.mean[c] = profile.mean[pixels.swapped ? 2 - c : c];
 
-        Executor* const executor = options_.executor != nullptr ? options_.executor : pool_.get();
-        const Parallel parallel(executor, options_.threads);
-        w.arena_.reserve(network_->plan(pixels, parallel.threads(), nullptr).size);
-        frame.plan = network_->plan(pixels, parallel.threads(), w.arena_.data());
+        w.arena_.reserve(network_->plan(pixels, parallel().threads(), nullptr).size);
+        frame.plan = network_->plan(pixels, parallel().threads(), w.arena_.data());
         reserve(static_cast<std::size_t>(frame.anchors.size()), w);
-        network_->run(pixels, frame.plan, parallel);
+        network_->run(pixels, frame.plan, parallel());
         return frame;
     }
 
