@@ -33,7 +33,16 @@ RETINAFACE_INLINE Vec broadcast(float x) { return Vec{x, x, x, x}; }
 RETINAFACE_INLINE Vec add(Vec a, Vec b) { return a + b; }
 RETINAFACE_INLINE Vec sub(Vec a, Vec b) { return a - b; }
 RETINAFACE_INLINE Vec mul(Vec a, Vec b) { return a * b; }
+#if defined(__FP_FAST_FMAF) && !defined(__clang__)
+// GCC fuses a * b + c in some of the places that this is inlined into and not in others, and results would depend on which rows a
+// thread makes. (It makes one instruction of the four; clang decides by the expression alone.)
+RETINAFACE_INLINE Vec fma(Vec a, Vec b, Vec c) {
+    return Vec{__builtin_fmaf(a[0], b[0], c[0]), __builtin_fmaf(a[1], b[1], c[1]), __builtin_fmaf(a[2], b[2], c[2]),
+               __builtin_fmaf(a[3], b[3], c[3])};
+}
+#else
 RETINAFACE_INLINE Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
+#endif
 RETINAFACE_INLINE Vec max(Vec a, Vec b) { return a > b ? a : b; }
 
 #else
