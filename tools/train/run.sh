@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The whole training of the shipped weights: a first run from the ImageNet backbone, a second from where the first ended. Stopped
-# at any time, it goes on from there when called again. README.md says what the arguments are and why there are two runs.
+# The whole training of the shipped weights: a first run from the ImageNet backbone, a second and a third from where the one before
+# ended. Stopped at any time, it goes on from there when called again. README.md says what the arguments are and why three runs.
 #
-#   tools/train/run.sh DATA BACKBONE TEACHER OUT      ends with OUT/second/final.pth; PYTHON names the interpreter
+#   tools/train/run.sh DATA BACKBONE TEACHER OUT      ends with OUT/third/final.pth; PYTHON names the interpreter
 set -euo pipefail
 [ $# -eq 4 ] || {
     echo "usage: $0 DATA BACKBONE TEACHER OUT" >&2
@@ -21,3 +21,5 @@ train --backbone "$backbone" --lr 3e-3 --landmark-weight 0.9 --landmark-size-pow
     --minutes 100 --snapshot-minutes 12 --out "$out/first"
 train --init "$out/first/final.pth" --seed 2 --lr 2e-3 --crop-shares 0.56 0.34 0.10 --plain-end 0.2 \
     --minutes 112 --snapshot-minutes 15 --out "$out/second"
+train --init "$out/second/final.pth" --seed 3 --lr 1e-3 --crop-shares 0.42 0.40 0.18 --landmark-weight 3 --plain-end 0.4 \
+    --minutes 23 --snapshot-minutes 40 --out "$out/third"
