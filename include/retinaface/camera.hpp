@@ -70,7 +70,7 @@ public:
         // Every band has rows of its own, of full size before the bands run.
         bands_.resize(static_cast<std::size_t>(parallel.threads()));
         for (Band& band : bands_) {
-            if (yuv) band.chroma.resize(static_cast<std::size_t>(image.width) + 5);
+            if (yuv && image.format != PixelFormat::yuyv) band.chroma.resize(static_cast<std::size_t>(image.width) + 5);
             if (rotation != Rotation::none) band.strip.resize(static_cast<std::size_t>(source_row) * kStrip);
         }
         parallel.bands(image.height, kStrip, [&](int begin, int end, int index) {

@@ -12,14 +12,22 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 # glibc may keep the memory it has: 5 % of the time.
 export MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=8000000000 MALLOC_TOP_PAD_=1000000000
-train() {
-    "${PYTHON:-python3}" "$here/train.py" --data "$data" --eval-data "$data" --teacher "$teacher" --processes 2 "$@"
-}
 data=$1 backbone=$2 teacher=$3 out=$4
 
-train --backbone "$backbone" --lr 3e-3 --landmark-weight 0.9 --landmark-size-power 1 \
-    --minutes 100 --snapshot-minutes 12 --out "$out/first"
-train --init "$out/first/final.pth" --seed 2 --lr 2e-3 --crop-shares 0.56 0.34 0.10 --plain-end 0.2 \
-    --minutes 112 --snapshot-minutes 15 --out "$out/second"
-train --init "$out/second/final.pth" --seed 3 --lr 1e-3 --crop-shares 0.42 0.40 0.18 --landmark-weight 3 --plain-end 0.4 \
-    --minutes 23 --snapshot-minutes 40 --out "$out/third"
+# run NAME OPTION...: one training, unless it is done already.
+run() {
+    local folder=$out/$1
+    shift
+    [ ! -f "$folder/final.pth" ] || return 0
+    "${PYTHON:-python3}" "$here/train.py" --data "$data" --eval-data "$data" --teacher "$teacher" --processes 2 --out "$folder" "$@"
+    [ -f "$folder/final.pth" ] || {
+        echo "stopped in $folder: the same command goes on from there" >&2
+        exit 1
+    }
+}
+
+run first --backbone "$backbone" --lr 3e-3 --landmark-weight 0.9 --landmark-size-power 1 --minutes 100 --snapshot-minutes 12
+run second --init "$out/first/final.pth" --seed 2 --lr 2e-3 --crop-shares 0.56 0.34 0.10 --plain-end 0.2 \
+    --minutes 112 --snapshot-minutes 15
+run third --init "$out/second/final.pth" --seed 3 --lr 1e-3 --crop-shares 0.42 0.40 0.18 --landmark-weight 3 --plain-end 0.4 \
+    --minutes 23 --snapshot-minutes 40
