@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import random
 import sys
@@ -250,7 +251,8 @@ def test_loss_is_finite_without_faces_and_with_a_teacher(kind: str) -> None:
     target = {
         "label": torch.zeros(2, 50, dtype=torch.int64), "box": torch.zeros(2, 50, 4),
         "landmark": torch.zeros(2, 50, 10), "has_landmark": torch.zeros(2, 50, dtype=torch.bool),
-        "weight": torch.ones(2, 50), "distillable": torch.ones(2, 50, dtype=torch.bool),
+        "weight": torch.ones(2, 50), "centred": torch.ones(2, 50),
+        "distillable": torch.ones(2, 50, dtype=torch.bool),
     }
     options = losses.LossOptions(class_loss=kind, iou_weight=1.0, distill_box=1.0, distill_landmark=1.0)
     teacher = tuple(torch.randn(2, 50, n) for n in (2, 4, 10))
@@ -279,13 +281,44 @@ def test_large_faces_own_more_of_the_landmark_terms_with_a_higher_power() -> Non
     target = {
         "label": torch.ones(1, 2, dtype=torch.int64), "box": torch.zeros(1, 2, 4), "landmark": torch.zeros(1, 2, 10),
         "has_landmark": torch.ones(1, 2, dtype=torch.bool), "weight": torch.tensor([[0.5, 2.0]]),
-        "distillable": torch.ones(1, 2, dtype=torch.bool),
+        "centred": torch.ones(1, 2), "distillable": torch.ones(1, 2, dtype=torch.bool),
     }
     target["landmark"][0, 1] = 1.0  # the larger face's are wrong, by 1 - beta / 2 each
     for power, share in ((1.0, 2 / 2.5), (2.0, 4 / 4.25)):
         options = losses.LossOptions(landmark_size_power=power, landmark_beta=0.2)
         _, parts = losses.multi_task_loss(outputs, target, None, options)
         assert parts["landmark"] == pytest.approx(share * 10 * 0.9)
+
+
+def test_well_centred_anchors_own_more_of_the_landmark_terms_with_a_higher_power() -> None:
+    outputs = torch.zeros(1, 2, 2), torch.zeros(1, 2, 4), torch.zeros(1, 2, 10)
+    teacher = torch.tensor([[[-9.0, 9.0]] * 2]), torch.zeros(1, 2, 4), torch.zeros(1, 2, 10)
+    target = {
+        "label": torch.ones(1, 2, dtype=torch.int64), "box": torch.zeros(1, 2, 4), "landmark": torch.zeros(1, 2, 10),
+        "has_landmark": torch.ones(1, 2, dtype=torch.bool), "weight": torch.full((1, 2), 2.0),
+        "centred": torch.tensor([[0.5, 1.0]]), "distillable": torch.ones(1, 2, dtype=torch.bool),
+    }
+    target["landmark"][0, 1] = 1.0
+    teacher[2][0, 1] = 1.0
+    for power, share in ((0.0, 1 / 2), (1.0, 1 / 1.5), (2.0, 1 / 1.25)):
+        options = losses.LossOptions(landmark_centred_power=power, landmark_beta=0.2)
+        _, parts = losses.multi_task_loss(outputs, target, teacher, options)
+        assert parts["landmark"] == pytest.approx(share * 10 * 0.9)
+        assert parts["distill_landmark"] == pytest.approx(share * 10 * 0.9)
+
+
+def test_the_best_anchor_of_every_face_is_centred() -> None:
+    face, small = np.array([96, 100, 250, 240], np.float32), np.array([20, 30, 37, 46], np.float32)
+    canvas = data.Canvas(Image.new("RGB", (256, 256)), [face, small], [np.full(10, np.nan, np.float32)] * 2)
+    crop = data.targets(canvas)
+    positive = crop["label"] == 1
+    found = anchors.iou(anchors.corners(anchors.make_anchors(256, 256)), np.stack([face, small]))
+    best = found.argmax(axis=1)
+    for k in (0, 1):
+        mine = positive & (best == k)
+        np.testing.assert_allclose(crop["centred"][mine], found[mine, k] / found[:, k].max(), rtol=1e-5)
+        assert crop["centred"][mine].max() == 1.0 and crop["centred"][mine].min() < 0.7
+    assert (crop["centred"][~positive] == 1).all()
 
 
 def test_plain_crops_are_not_distorted() -> None:
@@ -301,6 +334,34 @@ def test_plain_crops_are_not_distorted() -> None:
     assert colours() > 10
     crops.plain.fill_(1.0)  # as train.py does for the end of a run
     assert colours() == 1
+
+
+def test_close_ups_show_the_largest_face_large() -> None:
+    image = Image.new("RGB", (300, 200), (90, 120, 150))
+    boxes = np.array([[5, 5, 25, 25], [60, 40, 180, 160]], np.float32)
+    photo = data.Photo("drawn", image, boxes, np.full((2, 10), np.nan, np.float32))
+    options = data.AugmentOptions(plain=1.0, negative=0.0, mosaic=0.0, close_up=1.0)
+    crops = data.CropDataset([photo], [], [(512, 1, 1.0)], options, seed=3)
+    rng = random.Random(4)
+    sides = [math.sqrt(max(anchors.area(np.stack(c.boxes)))) for c in (crops.compose(rng, 512) for _ in range(60)) if c.boxes]
+    assert len(sides) > 50 and min(sides) > 100 and max(sides) > 400
+    assert not data.CropDataset([data.Photo("small", image, boxes[:1], np.full((1, 10), np.nan, np.float32))], [],
+                                [(512, 1, 1.0)], options, seed=3).close_ups
+
+
+def test_close_ups_are_measured_at_the_size_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    large = data.Photo("large", Image.new("RGB", (300, 200)), np.array([[0, 0, 150, 150]], np.float32), np.zeros((0, 10)))
+    small = data.Photo("small", Image.new("RGB", (300, 200)), np.array([[0, 0, 90, 90]], np.float32), np.zeros((0, 10)))
+    face = np.array([[0.9, 0, 0, 150, 150, *range(10)]])
+    scales = []
+
+    def detect(network: object, image: Image.Image, scale: float) -> np.ndarray:
+        scales.append(scale)
+        return face + np.array([0, 0, 0, 0, 0, *[3.0, 4.0] * 5])
+
+    monkeypatch.setattr(evaluate, "detect", detect)
+    value, faces, error = evaluate.close_ups(None, [small, large], [face, face], 600)
+    assert (value, faces, scales) == (1.0, 1, [4.0]) and error == pytest.approx(5 / 150)
 
 
 def test_calibration_moves_one_score_to_a_half_and_keeps_the_order(tmp_path: Path) -> None:

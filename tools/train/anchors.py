@@ -55,6 +55,13 @@ def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return inter / np.maximum(area(a)[:, None] + area(b)[None] - inter, 1e-9)
 
 
+def iou_of_pairs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over union [N] of corner-form boxes a[k] and b[k]."""
+    sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
+    inter = np.maximum(sides, 0).prod(axis=1)
+    return inter / np.maximum(area(a) + area(b) - inter, 1e-9)
+
+
 def encode_boxes(boxes: np.ndarray, anchors: np.ndarray) -> np.ndarray:
     """Regression targets [N, 4] of corner-form boxes [N, 4] for their anchors [N, 4] (centre form)."""
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2

@@ -169,6 +169,13 @@ class AugmentOptions:
     """Largest target side as a share of the crop's side (the face then fills it)."""
     upscale: float = 3.0
     """Largest enlargement of a photograph."""
+    close_up: float = 0.6
+    """Share of the one-photograph crops of over 384 px that are close-ups: the largest face of a photograph that has one
+    of at least `close_up_face` px, at a quarter of the crop's side or more."""
+    close_up_face: float = 96.0
+    close_up_upscale: float = 6.0
+    close_up_largest: float = 1.1
+    """Largest target side of a close-up's face as a share of the crop's side."""
     negative_weight: float = 12.0
     """Weight in the class loss of a photograph without a face. Among hundreds of positives and thousands of mined
     negatives beside faces, a dog taken for a face would hardly count: with weight 1, photographs that were trained on
@@ -217,23 +224,23 @@ def resize_region(
 
 def paste_photo(
     rng: random.Random, canvas: Canvas, photo: Photo, cell: tuple[int, int, int, int], smallest: float, largest: float,
-    upscale: float,
+    upscale: float, face_index: int | None = None,
 ) -> None:
     """Fills `cell` (x1, y1, x2, y2) of the canvas with a piece of a photograph, and adds its labels.
 
-    One face of the photograph is chosen and brought to a side drawn log-uniformly from `smallest`..`largest`; the
-    piece is placed so that this face's centre lies anywhere in the cell.
+    One face of the photograph (`face_index`, or any) is brought to a side drawn log-uniformly from
+    `smallest`..`largest`; the piece is placed so that this face's centre lies anywhere in the cell.
     """
     width, height = cell[2] - cell[0], cell[3] - cell[1]
     image = photo.image
     if len(photo.boxes):
-        face = photo.boxes[rng.randrange(len(photo.boxes))]
+        face = photo.boxes[rng.randrange(len(photo.boxes)) if face_index is None else face_index]
         side = math.sqrt(max(1.0, float((face[2] - face[0]) * (face[3] - face[1]))))
         scale = math.exp(rng.uniform(math.log(smallest), math.log(largest))) / side
         centre = (float(face[0] + face[2]) / 2, float(face[1] + face[3]) / 2)
     else:
         side = 0.0
-        scale = math.exp(rng.uniform(math.log(0.4), math.log(2.0)))
+        scale = math.exp(rng.uniform(math.log(0.4), math.log(upscale)))
         centre = (rng.uniform(0, image.width), rng.uniform(0, image.height))
     # Not so small that most of the cell stays empty, not so large that pixels turn to blur.
     scale = min(max(scale, 0.75 * max(width / image.width, height / image.height), 0.08), upscale)
@@ -434,6 +441,9 @@ class CropDataset(torch.utils.data.IterableDataset):
         # A photograph with many faces is seen a little more often than one with a single face.
         weight *= np.array([min(len(p.boxes), 12) ** 0.35 for p in self.photos])
         self.cumulative = np.cumsum(weight / weight.sum()).tolist()
+        large = np.array([anchor_code.area(p.boxes).max() >= options.close_up_face**2 for p in self.photos], bool)
+        self.close_ups = [p for p, is_large in zip(self.photos, large) if is_large]
+        self.cumulative_close_ups = np.cumsum(weight[large]).tolist()
 
     def __iter__(self):
         worker = torch.utils.data.get_worker_info()
@@ -486,11 +496,15 @@ class CropDataset(torch.utils.data.IterableDataset):
                     photo = rng.choice(self.negatives) if is_negative else self.draw_photo(rng)
                     paste_photo(rng, canvas, photo, (x1, y1, x2, y2), options.smallest, 0.6 * (x2 - x1), 1.5)
         else:
-            # Half of the large crops go to large faces, which the small crops cannot hold.
-            smallest = 0.25 * side if side > 384 and rng.random() < 0.5 else options.smallest
-            paste_photo(
-                rng, canvas, self.draw_photo(rng), whole, smallest, options.largest_share * side, options.upscale
-            )
+            if side > 384 and self.close_ups and rng.random() < options.close_up:
+                # Large faces, which the small crops cannot hold.
+                photo = rng.choices(self.close_ups, cum_weights=self.cumulative_close_ups)[0]
+                smallest, largest, upscale = 0.25 * side, options.close_up_largest * side, options.close_up_upscale
+                face = int(anchor_code.area(photo.boxes).argmax())
+            else:
+                photo, face = self.draw_photo(rng), None
+                smallest, largest, upscale = options.smallest, options.largest_share * side, options.upscale
+            paste_photo(rng, canvas, photo, whole, smallest, largest, upscale, face)
         return canvas
 
 
@@ -508,6 +522,7 @@ def targets(canvas: Canvas) -> dict[str, np.ndarray]:
     weight = np.ones(len(anchors), np.float32)
     distillable = np.ones(len(anchors), bool)
     distillable[anchors[:, 2] <= 16] = False
+    centred = np.ones(len(anchors), np.float32)
     positive = label == 1
     if positive.any():
         chosen = index[positive]
@@ -521,6 +536,10 @@ def targets(canvas: Canvas) -> dict[str, np.ndarray]:
         # A mosaic has fifty tiny faces, a close-up has one large face: without this the tiny ones, whose landmarks are
         # mostly noise, would own the regression.
         weight[positive] = np.clip(np.sqrt(side[chosen] / 32), 0.5, 2.0)
+        overlap = anchor_code.iou_of_pairs(anchor_code.corners(anchors[positive]), boxes[chosen])
+        best = np.full(len(boxes), 1e-9)
+        np.maximum.at(best, chosen, overlap)
+        centred[positive] = overlap / best[chosen]
     return {
         "image": np.asarray(canvas.image)[:, :, ::-1],
         "label": label,
@@ -528,6 +547,7 @@ def targets(canvas: Canvas) -> dict[str, np.ndarray]:
         "landmark": landmark,
         "has_landmark": has_landmark,
         "weight": weight,
+        "centred": centred,
         "distillable": distillable,
     }
 

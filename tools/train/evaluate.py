@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import csv
 from dataclasses import dataclass
+import math
 from pathlib import Path
 import sys
 
@@ -274,6 +275,23 @@ def crowd_sheets(photos: list[data.Photo], side: int, tiles: int, count: int, se
     return sheets
 
 
+CLOSE_UP_FACE = 128.0
+"""Side in pixels from which on a photograph's largest face is large enough to be enlarged to a close-up."""
+
+
+def close_ups(
+    model: RetinaFace, photos: list[data.Photo], reference: list[np.ndarray], side: float
+) -> tuple[float, int, float]:
+    """AP of photographs enlarged until their largest face has `side` pixels, their faces, and the landmark error."""
+    largest = [math.sqrt(anchor_code.area(p.boxes).max()) if len(p.boxes) else 0.0 for p in photos]
+    chosen = [k for k, length in enumerate(largest) if length >= CLOSE_UP_FACE]
+    found = [detect(model, photos[k].image, side / largest[k]) for k in chosen]
+    marks = [judge(f, photos[k].boxes) for f, k in zip(found, chosen)]
+    errors, _ = landmark_errors(found, [reference[k] for k in chosen])
+    errors = errors[~np.isnan(errors)]
+    return pooled_ap(marks), int(sum(m.counted.sum() for m in marks)), float(errors.mean()) if len(errors) else math.nan
+
+
 def read_reference(path: Path, photos: list[data.Photo]) -> list[np.ndarray]:
     """A reference network's faces [k, 15] for every photograph."""
     faces = {row["file"]: row["faces"] for row in data.read_json_lines(path)}
@@ -337,6 +355,11 @@ def report(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
             sheets = crowd_sheets([p for p in photos if p.source == "groups"] or photos, 640, tiles, 12)
             marks = [judge(detect(model, p.image), p.boxes) for p in sheets]
             row[f"AP crowd {tiles}x{tiles} in 640 px ({sum(int(m.counted.sum()) for m in marks)} faces)"] = pooled_ap(marks)
+        for side in arguments.close_ups:
+            value, faces, error = close_ups(model, photos, reference, side)
+            if faces:
+                row[f"AP close-up, largest face {side} px ({faces} faces)"] = value
+                row[f"landmark error close-up {side} px"] = error
         results[name] = row
         print(f"measured {path}", file=sys.stderr, flush=True)
     names = list(results)
@@ -363,6 +386,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--source", help="photographs of this source only")
     parser.add_argument("--scales", type=float, nargs="+", default=[1.0, 0.5, 1.5])
     parser.add_argument("--crowds", type=int, nargs="*", default=[5, 8], help="tiles a side of synthetic crowds")
+    parser.add_argument("--close-ups", type=int, nargs="*", default=[300, 600], help="sides in pixels to which the "
+                        "largest face of photographs that have a large one is enlarged")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)

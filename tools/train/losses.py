@@ -27,6 +27,9 @@ class LossOptions:
     landmark_size_power: float = 1.0
     """Power of an anchor's weight (`target["weight"]`, which grows with its face) in the landmark terms: above 1, large
     faces own more of them. Tiny faces' landmarks are mostly noise; large faces' are what alignment lives on."""
+    landmark_centred_power: float = 0.0
+    """Power of an anchor's IoU with its face, relative to the face's best anchor (`target["centred"]`), in the landmark
+    terms: suppression keeps one anchor of a face, nearly always a well centred one, and only its landmarks are used."""
     distill_box: float = 0.0
     distill_landmark: float = 0.0
     class_loss: str = "ohem"
@@ -88,7 +91,8 @@ def multi_task_loss(
     """Total loss and its parts.
 
     `target`: label [B, N] int64, box [B, N, 4], landmark [B, N, 10], has_landmark [B, N] bool,
-    weight [B, N] (more for larger faces and for photographs without a face), distillable [B, N] bool (anchors where the
+    weight [B, N] (more for larger faces and for photographs without a face), centred [B, N] (IoU with the face relative to
+    its best anchor's; 1 on background), distillable [B, N] bool (anchors where the
     reference network can be trusted: it is poor at tiny faces).
     """
     logits, boxes, points = (value.float() for value in outputs)
@@ -104,9 +108,10 @@ def multi_task_loss(
     if options.iou_weight > 0:
         parts["iou"] = overlap_loss(boxes[positive], target["box"][positive], weight[positive])
     marked = positive & target["has_landmark"]
+    centred = target["centred"] ** options.landmark_centred_power
     parts["landmark"] = regression_loss(
-        points[marked], target["landmark"][marked], weight[marked] ** options.landmark_size_power,
-        options.landmark_beta)
+        points[marked], target["landmark"][marked],
+        weight[marked] ** options.landmark_size_power * centred[marked], options.landmark_beta)
     total = (
         options.class_weight * parts["class"]
         + options.box_weight * parts["box"]
@@ -119,8 +124,8 @@ def multi_task_loss(
         sure = (teacher_probability > options.teacher_score) & target["distillable"]
         parts["distill_box"] = regression_loss(boxes[sure], teacher[1].float()[sure], weight[sure], options.box_beta)
         parts["distill_landmark"] = regression_loss(
-            points[sure], teacher[2].float()[sure], weight[sure] ** options.landmark_size_power,
-            options.landmark_beta)
+            points[sure], teacher[2].float()[sure],
+            weight[sure] ** options.landmark_size_power * centred[sure], options.landmark_beta)
         total = (
             total
             + options.distill_box * parts["distill_box"]
