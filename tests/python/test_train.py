@@ -364,6 +364,20 @@ def test_close_ups_are_measured_at_the_size_asked_for(monkeypatch: pytest.Monkey
     assert (value, faces, scales) == (1.0, 1, [4.0]) and error == pytest.approx(5 / 150)
 
 
+def test_several_starts_are_averaged(tmp_path: Path) -> None:
+    states = []
+    for name in "ab":
+        states.append(model.RetinaFace().state_dict())
+        torch.save(states[-1], tmp_path / name)
+    mean = model.load_mean([str(tmp_path / "a"), str(tmp_path / "b")], [1, 3]).state_dict()
+    for name, value in mean.items():
+        torch.testing.assert_close(value, (states[0][name] * 0.25 + states[1][name] * 0.75).to(value.dtype))
+    options = ["--data", "d", "--steps", "1", "--out", "o", "--init", "a", "b"]
+    assert train.parse_arguments(options).init_shares == [1.0, 1.0]
+    with pytest.raises(SystemExit):
+        train.parse_arguments([*options, "--init-shares", "1"])
+
+
 def test_calibration_moves_one_score_to_a_half_and_keeps_the_order(tmp_path: Path) -> None:
     before = model.RetinaFace().eval()
     torch.save(before.state_dict(), tmp_path / "a.pth")

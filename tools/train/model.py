@@ -156,6 +156,19 @@ def load_detector(path: str) -> RetinaFace:
     return model
 
 
+def load_mean(paths: list[str], shares: list[float]) -> RetinaFace:
+    """A detector whose every value is the weighted mean of those of several, which must come from one another by
+    training (`shares` are divided by their sum). BatchNorm's counters are the last one's."""
+    states = [load_detector(path).state_dict() for path in paths]
+    total = sum(shares)
+    model = RetinaFace()
+    model.load_state_dict({
+        name: sum(state[name] * (share / total) for state, share in zip(states, shares))
+        if value.is_floating_point() else value for name, value in states[-1].items()
+    })
+    return model
+
+
 def load_imagenet_backbone(model: RetinaFace, path: str) -> None:
     """Starts the backbone from an ImageNet classifier (keys `module.stage1...` inside `state_dict`).
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 import data
 import evaluate
 from losses import LossOptions, multi_task_loss
-from model import PIXEL_MEAN_BGR, RetinaFace, load_detector, load_imagenet_backbone
+from model import PIXEL_MEAN_BGR, RetinaFace, load_detector, load_imagenet_backbone, load_mean
 
 
 RECIPE = LossOptions(
@@ -49,7 +49,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
                         "out of training, for choosing checkpoints")
     start = parser.add_argument_group("start")
     start.add_argument("--backbone", type=Path, help="ImageNet MobileNet-0.25 checkpoint")
-    start.add_argument("--init", type=Path, help="whole detector to go on from (fine-tuning)")
+    start.add_argument("--init", type=Path, nargs="+", help="whole detector to go on from (fine-tuning); of several, the mean")
+    start.add_argument("--init-shares", type=float, nargs="+", help="shares of several in the mean (default: equal)")
     start.add_argument("--teacher", type=Path, help="detector whose raw outputs are copied where it is sure")
     schedule = parser.add_argument_group("schedule")
     schedule.add_argument("--minutes", type=float, help="length of the run on the clock")
@@ -91,6 +92,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error("give either --minutes or --steps")
     if len(options.crops) != len(options.crop_shares):
         parser.error("--crops and --crop-shares name as many numbers each")
+    if options.init is not None and options.init_shares is None:
+        options.init_shares = [1.0] * len(options.init)
+    if len(options.init or []) != len(options.init_shares or []):
+        parser.error("--init and --init-shares name as many detectors and numbers")
     return options
 
 
@@ -251,7 +256,7 @@ def train_in(team: Team, options: argparse.Namespace) -> Path:
 
     model = RetinaFace()
     if options.init is not None:
-        model = load_detector(str(options.init))
+        model = load_mean([str(path) for path in options.init], options.init_shares)
     elif options.backbone is not None:
         load_imagenet_backbone(model, str(options.backbone))
     model = model.to(device, memory_format=torch.channels_last).train()
