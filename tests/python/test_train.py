@@ -372,6 +372,9 @@ def test_several_starts_are_averaged(tmp_path: Path) -> None:
     mean = model.load_mean([str(tmp_path / "a"), str(tmp_path / "b")], [1, 3]).state_dict()
     for name, value in mean.items():
         torch.testing.assert_close(value, (states[0][name] * 0.25 + states[1][name] * 0.75).to(value.dtype))
+    export.export_state(tmp_path / "b", tmp_path / "c", other=tmp_path / "a", other_share=0.25)
+    for name, value in model.load_detector(str(tmp_path / "c")).state_dict().items():
+        torch.testing.assert_close(value, mean[name])
     options = ["--data", "d", "--steps", "1", "--out", "o", "--init", "a", "b"]
     assert train.parse_arguments(options).init_shares == [1.0, 1.0]
     with pytest.raises(SystemExit):

@@ -16,7 +16,7 @@ import sys
 import torch
 from torch import Tensor
 
-from model import load_detector
+from model import load_mean
 
 CONVERTER = Path(__file__).resolve().parent.parent / "convert_weights.py"
 
@@ -44,12 +44,19 @@ def calibrate(state: dict[str, Tensor], score: float) -> None:
         bias[1::2] -= shift * slope / 2
 
 
-def export_state(checkpoint: str | Path, destination: str | Path, half_score: float = 0.5) -> None:
+def export_state(
+    checkpoint: str | Path, destination: str | Path, half_score: float = 0.5, other: str | Path | None = None,
+    other_share: float = 0.5,
+) -> None:
     """Writes the detector's float32 state dict, names as in the original PyTorch code, without training state.
 
-    `half_score`: what this score means becomes 0.5 (see `calibrate`).
+    `half_score`: what this score means becomes 0.5 (see `calibrate`). With `other`, an earlier checkpoint that training
+    came through, every value is the mean of both.
     """
-    state = load_detector(str(checkpoint)).state_dict()
+    paths, shares = [str(checkpoint)], [1.0]
+    if other is not None:
+        paths, shares = [*paths, str(other)], [1 - other_share, other_share]
+    state = load_mean(paths, shares).state_dict()
     calibrate(state, half_score)
     torch.save({name: value.contiguous().clone() for name, value in state.items()}, destination)
 
@@ -60,9 +67,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("output", type=Path, help="weights file to write (.safetensors)")
     parser.add_argument("--half-score", type=float, default=0.5, help="detections with this score get 0.5")
+    parser.add_argument("--mean-with", type=Path, help="an earlier checkpoint of the same training, to take the mean with")
+    parser.add_argument("--mean-share", type=float, default=0.5, help="its share in the mean")
     options, rest = parser.parse_known_args(arguments)
     state = options.output.with_suffix(".pth")
-    export_state(options.checkpoint, state, options.half_score)
+    export_state(options.checkpoint, state, options.half_score, options.mean_with, options.mean_share)
     print(f"wrote {state}")
     return subprocess.run([sys.executable, str(CONVERTER), str(state), "-o", str(options.output), *rest]).returncode
 

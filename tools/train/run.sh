@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The whole training of the shipped weights: a first run from the ImageNet backbone, a second and a third from where the one before
-# ended. Stopped at any time, it goes on from there when called again. README.md says what the arguments are and why three runs.
+# The whole training of the shipped weights: a first run from the ImageNet backbone, four more from where the one before ended.
+# Stopped at any time, it goes on from there when called again. README.md says what the arguments are and why five runs.
 #
-#   tools/train/run.sh DATA BACKBONE TEACHER OUT      ends with OUT/third/final.pth; PYTHON names the interpreter
+#   tools/train/run.sh DATA BACKBONE TEACHER OUT      ends with OUT/fifth/final.pth; PYTHON names the interpreter
 set -euo pipefail
 [ $# -eq 4 ] || {
     echo "usage: $0 DATA BACKBONE TEACHER OUT" >&2
@@ -31,3 +31,9 @@ run second --init "$out/first/final.pth" --seed 2 --lr 2e-3 --crop-shares 0.56 0
     --minutes 112 --snapshot-minutes 15
 run third --init "$out/second/final.pth" --seed 3 --lr 1e-3 --crop-shares 0.42 0.40 0.18 --landmark-weight 3 --plain-end 0.4 \
     --minutes 23 --snapshot-minutes 40
+run fourth --init "$out/third/final.pth" --seed 4 --lr 1.5e-3 --crops 256 512 768 1024 --crop-shares 0.32 0.34 0.22 0.12 \
+    --landmark-weight 4 --landmark-centred-power 1.5 --distill-landmark 2.2 --plain-end 0.4 --ema 0.999 \
+    --minutes 78 --snapshot-minutes 19
+run fifth --init "$out/third/final.pth" "$out/fourth/final.pth" --init-shares 0.3 0.7 --seed 5 --lr 1e-3 \
+    --crops 256 512 768 1024 --crop-shares 0.36 0.36 0.20 0.08 --iou-weight 3 --landmark-weight 3 --landmark-centred-power 1.5 \
+    --plain-end 0.5 --ema 0.998 --minutes 25 --snapshot-minutes 100
