@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The whole training of the shipped weights: a first run from the ImageNet backbone, four more from where the one before ended.
-# Stopped at any time, it goes on from there when called again. README.md says what the arguments are and why five runs.
+# Stopped at any time, it goes on from there when called again. README.md says what the arguments are, why five runs, what the
+# first three lacked when the shipped weights were made, and how export.py takes the mean of the last with the third.
 #
 #   tools/train/run.sh DATA BACKBONE TEACHER OUT      ends with OUT/fifth/final.pth; PYTHON names the interpreter
 set -euo pipefail
