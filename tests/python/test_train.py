@@ -364,6 +364,17 @@ def test_close_ups_are_measured_at_the_size_asked_for(monkeypatch: pytest.Monkey
     assert (value, faces, scales) == (1.0, 1, [4.0]) and error == pytest.approx(5 / 150)
 
 
+def test_saved_close_ups_are_what_the_product_evaluator_reads(tmp_path: Path) -> None:
+    photo = data.Photo("folder/large.jpg", Image.new("RGB", (301, 200), (1, 2, 3)), np.array([[1, 2, 151, 152]], np.float32),
+                       np.zeros((0, 10)))
+    evaluate.save_close_ups([photo], 300, tmp_path)
+    row, = data.read_json_lines(tmp_path / "300.jsonl")
+    with Image.open(tmp_path / "300" / row["file"]) as image:
+        assert image.size == (row["width"], row["height"]) == (602, 400)
+        assert image.getpixel((9, 9)) == (1, 2, 3)
+    assert row["boxes"] == [[2, 4, 302, 304]]
+
+
 def test_several_starts_are_averaged(tmp_path: Path) -> None:
     states = []
     for name in "ab":
@@ -372,19 +383,22 @@ def test_several_starts_are_averaged(tmp_path: Path) -> None:
     mean = model.load_mean([str(tmp_path / "a"), str(tmp_path / "b")], [1, 3]).state_dict()
     for name, value in mean.items():
         torch.testing.assert_close(value, (states[0][name] * 0.25 + states[1][name] * 0.75).to(value.dtype))
-    export.export_state(tmp_path / "b", tmp_path / "c", other=tmp_path / "a", other_share=0.25)
+    export.export_state([tmp_path / "a", tmp_path / "b"], tmp_path / "c", shares=[0.25, 0.75])
     for name, value in model.load_detector(str(tmp_path / "c")).state_dict().items():
         torch.testing.assert_close(value, mean[name])
     options = ["--data", "d", "--steps", "1", "--out", "o", "--init", "a", "b"]
-    assert train.parse_arguments(options).init_shares == [1.0, 1.0]
     with pytest.raises(SystemExit):
         train.parse_arguments([*options, "--init-shares", "1"])
+    with pytest.raises(SystemExit):
+        export.main([str(tmp_path / "a"), str(tmp_path / "b"), "--shares", "1", "-o", str(tmp_path / "d.safetensors")])
+    with pytest.raises(ValueError, match="2 detectors"):
+        model.load_mean([tmp_path / "a", tmp_path / "b"], [1])
 
 
 def test_calibration_moves_one_score_to_a_half_and_keeps_the_order(tmp_path: Path) -> None:
     before = model.RetinaFace().eval()
     torch.save(before.state_dict(), tmp_path / "a.pth")
-    export.export_state(tmp_path / "a.pth", tmp_path / "b.pth", half_score=0.8)
+    export.export_state([tmp_path / "a.pth"], tmp_path / "b.pth", half_score=0.8)
     after = model.load_detector(str(tmp_path / "b.pth")).eval()
     with torch.no_grad():
         old, new = (n(torch.randn(1, 3, 96, 96) * 0 + 50)[0] for n in (before, after))
@@ -426,7 +440,7 @@ def test_short_training_resumes_learns_and_exports(tmp_path: Path) -> None:
         pytest.skip("the converter is absent: export is not tested")
     pytest.importorskip("numpy")
     output = tmp_path / "weights.safetensors"
-    assert export.main([str(final), str(output), "--version", "test", "--source", "drawn faces", "--licence", "none"]) == 0
+    assert export.main([str(final), "-o", str(output), "--version", "test", "--source", "drawn faces", "--licence", "none"]) == 0
     assert output.stat().st_size < 2_000_000
     (length,) = np.frombuffer(output.read_bytes()[:8], "<u8")
     header = json.loads(output.read_bytes()[8 : 8 + int(length)])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import csv
 from dataclasses import dataclass
+import json
 import math
 from pathlib import Path
 import sys
@@ -279,17 +280,37 @@ CLOSE_UP_FACE = 128.0
 """Side in pixels from which on a photograph's largest face is large enough to be enlarged to a close-up."""
 
 
+def close_up_scales(photos: list[data.Photo], side: float) -> dict[int, float]:
+    """The photographs with a large face, by index, and the scale at which their largest face has `side` pixels."""
+    largest = {k: math.sqrt(anchor_code.area(p.boxes).max()) for k, p in enumerate(photos) if len(p.boxes)}
+    return {k: side / length for k, length in largest.items() if length >= CLOSE_UP_FACE}
+
+
 def close_ups(
     model: RetinaFace, photos: list[data.Photo], reference: list[np.ndarray], side: float
 ) -> tuple[float, int, float]:
     """AP of photographs enlarged until their largest face has `side` pixels, their faces, and the landmark error."""
-    largest = [math.sqrt(anchor_code.area(p.boxes).max()) if len(p.boxes) else 0.0 for p in photos]
-    chosen = [k for k, length in enumerate(largest) if length >= CLOSE_UP_FACE]
-    found = [detect(model, photos[k].image, side / largest[k]) for k in chosen]
-    marks = [judge(f, photos[k].boxes) for f, k in zip(found, chosen)]
-    errors, _ = landmark_errors(found, [reference[k] for k in chosen])
+    scales = close_up_scales(photos, side)
+    found = [detect(model, photos[k].image, scale) for k, scale in scales.items()]
+    marks = [judge(f, photos[k].boxes) for f, k in zip(found, scales)]
+    errors, _ = landmark_errors(found, [reference[k] for k in scales])
     errors = errors[~np.isnan(errors)]
     return pooled_ap(marks), int(sum(m.counted.sum() for m in marks)), float(errors.mean()) if len(errors) else math.nan
+
+
+def save_close_ups(photos: list[data.Photo], side: int, folder: Path) -> None:
+    """Writes the photographs that `close_ups` looks at to `folder`/`side`/, and their boxes to `folder`/`side`.jsonl, as
+    `retinaface evaluate --images --truth` reads them."""
+    images = folder / str(side)
+    images.mkdir(parents=True, exist_ok=True)
+    with open(folder / f"{side}.jsonl", "w", encoding="utf-8") as truth:
+        for k, scale in close_up_scales(photos, side).items():
+            image, name = photos[k].image, f"{Path(photos[k].name).stem}_{k}.png"
+            size = (round(image.width * scale), round(image.height * scale))
+            image.resize(size, Image.Resampling.BILINEAR).save(images / name, compress_level=1)
+            factors = np.tile(np.array(size) / np.array(image.size), 2)
+            row = {"file": name, "width": size[0], "height": size[1], "boxes": (photos[k].boxes * factors).tolist()}
+            truth.write(json.dumps(row) + "\n")
 
 
 def read_reference(path: Path, photos: list[data.Photo]) -> list[np.ndarray]:
@@ -311,6 +332,9 @@ def report(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
     if arguments.source:
         keep = [k for k, p in enumerate(photos) if p.source == arguments.source]
         photos, reference = [photos[k] for k in keep], [reference[k] for k in keep]
+    if arguments.save_close_ups is not None:
+        for side in arguments.close_ups:
+            save_close_ups(photos, side, arguments.save_close_ups)
     negatives = data.read_tar(folder / "negatives.tar", folder / "negatives.jsonl", limit=arguments.limit)
     negatives = [p for p in negatives if data.name_hash(p.name) >= 0.5]
     sources = sorted({p.source for p in photos})
@@ -388,6 +412,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--crowds", type=int, nargs="*", default=[5, 8], help="tiles a side of synthetic crowds")
     parser.add_argument("--close-ups", type=int, nargs="*", default=[300, 600], help="sides in pixels to which the "
                         "largest face of photographs that have a large one is enlarged")
+    parser.add_argument("--save-close-ups", type=Path, metavar="DIR", help="also write these photographs to DIR/SIDE/, their "
+                        "boxes to DIR/SIDE.jsonl, for `retinaface evaluate`")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)

@@ -1,13 +1,14 @@
 """Exports a training checkpoint: a plain state dict (`.pth`) and, through the converter, a weights file.
 
-    python export.py runs/main/final.pth weights.safetensors --version 1.0 --source "..." --licence "..."
+    python export.py runs/main/final.pth -o weights.safetensors --version 1.0 --source "..." --licence "..."
 
-Options this script does not know are handed to `convert_weights.py`.
+Of several checkpoints that came from one another by training, the mean is exported (`--shares`: weighted). Options this script does not know are handed to `convert_weights.py`.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 import math
 from pathlib import Path
 import subprocess
@@ -45,18 +46,14 @@ def calibrate(state: dict[str, Tensor], score: float) -> None:
 
 
 def export_state(
-    checkpoint: str | Path, destination: str | Path, half_score: float = 0.5, other: str | Path | None = None,
-    other_share: float = 0.5,
+    checkpoints: Sequence[str | Path], destination: str | Path, half_score: float = 0.5,
+    shares: Sequence[float] | None = None,
 ) -> None:
     """Writes the detector's float32 state dict, names as in the original PyTorch code, without training state.
 
-    `half_score`: what this score means becomes 0.5 (see `calibrate`). With `other`, an earlier checkpoint that training
-    came through, every value is the mean of both.
+    Of several checkpoints the mean (see `load_mean`). `half_score`: what this score means becomes 0.5 (see `calibrate`).
     """
-    paths, shares = [str(checkpoint)], [1.0]
-    if other is not None:
-        paths, shares = [*paths, str(other)], [1 - other_share, other_share]
-    state = load_mean(paths, shares).state_dict()
+    state = load_mean(checkpoints, shares).state_dict()
     calibrate(state, half_score)
     torch.save({name: value.contiguous().clone() for name, value in state.items()}, destination)
 
@@ -64,14 +61,15 @@ def export_state(
 def main(arguments: list[str] | None = None) -> int:
     """Command line; the exit status is the converter's."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("output", type=Path, help="weights file to write (.safetensors)")
+    parser.add_argument("checkpoints", type=Path, nargs="+", help="of several, the mean")
+    parser.add_argument("--shares", type=float, nargs="+", help="their shares in the mean (default: equal)")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="weights file to write (.safetensors)")
     parser.add_argument("--half-score", type=float, default=0.5, help="detections with this score get 0.5")
-    parser.add_argument("--mean-with", type=Path, help="an earlier checkpoint of the same training, to take the mean with")
-    parser.add_argument("--mean-share", type=float, default=0.5, help="its share in the mean")
     options, rest = parser.parse_known_args(arguments)
+    if options.shares is not None and len(options.shares) != len(options.checkpoints):
+        parser.error("--shares has a number for every checkpoint")
     state = options.output.with_suffix(".pth")
-    export_state(options.checkpoint, state, options.half_score, options.mean_with, options.mean_share)
+    export_state(options.checkpoints, state, options.half_score, options.shares)
     print(f"wrote {state}")
     return subprocess.run([sys.executable, str(CONVERTER), str(state), "-o", str(options.output), *rest]).returncode
 

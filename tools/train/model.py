@@ -7,6 +7,9 @@ understand each other without a renaming table.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 import torch.nn.functional as F
@@ -156,10 +159,16 @@ def load_detector(path: str) -> RetinaFace:
     return model
 
 
-def load_mean(paths: list[str], shares: list[float]) -> RetinaFace:
+def load_mean(paths: Sequence[str | Path], shares: Sequence[float] | None = None) -> RetinaFace:
     """A detector whose every value is the weighted mean of those of several, which must come from one another by
-    training (`shares` are divided by their sum). BatchNorm's counters are the last one's."""
-    states = [load_detector(path).state_dict() for path in paths]
+    training (`shares`, equal unless given, are divided by their sum). BatchNorm's counters are the last one's.
+
+    Raises ValueError if there are not as many shares as paths.
+    """
+    shares = [1.0] * len(paths) if shares is None else shares
+    if len(shares) != len(paths):
+        raise ValueError(f"the mean of {len(paths)} detectors needs as many shares, found {len(shares)}")
+    states = [load_detector(str(path)).state_dict() for path in paths]
     total = sum(shares)
     model = RetinaFace()
     model.load_state_dict({

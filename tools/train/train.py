@@ -92,10 +92,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error("give either --minutes or --steps")
     if len(options.crops) != len(options.crop_shares):
         parser.error("--crops and --crop-shares name as many numbers each")
-    if options.init is not None and options.init_shares is None:
-        options.init_shares = [1.0] * len(options.init)
-    if len(options.init or []) != len(options.init_shares or []):
-        parser.error("--init and --init-shares name as many detectors and numbers")
+    if options.init_shares is not None and len(options.init_shares) != len(options.init or []):
+        parser.error("--init-shares has a number for every detector of --init")
     return options
 
 
@@ -256,7 +254,7 @@ def train_in(team: Team, options: argparse.Namespace) -> Path:
 
     model = RetinaFace()
     if options.init is not None:
-        model = load_mean([str(path) for path in options.init], options.init_shares)
+        model = load_mean(options.init, options.init_shares)
     elif options.backbone is not None:
         load_imagenet_backbone(model, str(options.backbone))
     model = model.to(device, memory_format=torch.channels_last).train()
