@@ -363,8 +363,9 @@ def report(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
             for bucket in SIZE_BUCKETS:
                 inside = (sides * scale >= bucket[0]) & (sides * scale < bucket[1])
                 if inside.sum() >= 10 and (~np.isnan(errors[inside])).any():
-                    row[f"landmark error {tag} {bucket[0]}..{bucket[1] if bucket[1] < 9999 else ''} px"] = float(
-                        np.nanmean(errors[inside]))
+                    label = f"landmark error {tag} {bucket[0]}..{bucket[1] if bucket[1] < 9999 else ''} px"
+                    row[label] = float(np.nanmean(errors[inside]))
+                    row[f"{label}, median"] = float(np.nanmedian(errors[inside]))
             if scale == 1.0:
                 row["AP .5:.95 x1"] = mean_ap_over_iou(found, photos)
                 recall, precision = at_threshold(marks, 0.5)
