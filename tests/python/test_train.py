@@ -33,7 +33,9 @@ import export  # noqa: E402
 import losses  # noqa: E402
 import model  # noqa: E402
 import train  # noqa: E402
-from retinaface_weights import archive, biubug6_names  # noqa: E402
+from retinaface_weights import archive  # noqa: E402
+
+SHIPPED = ROOT / "weights" / "retinaface_mobilenet025.safetensors"
 
 
 def draw_face(draw: ImageDraw.ImageDraw, x: float, y: float, side: float) -> tuple[list[float], list[float]]:
@@ -109,24 +111,31 @@ def test_official_weights_reproduce_their_outputs(name: str) -> None:
 
 
 def test_pytorch_gives_the_outputs_stored_with_the_shipped_weights() -> None:
-    """Which every kernel set gives too (test_detector.cpp). Folded BatchNorm becomes a norm of scale 1."""
-    tensors = archive.load((ROOT / "weights" / "retinaface_mobilenet025.safetensors").read_bytes()).tensors
-    network = model.RetinaFace().eval()
-    state = network.state_dict()
-    for name, source in biubug6_names.sources("mobilenet025").items():
-        weight, bias = (torch.from_numpy(tensors[f"{name}.{kind}"].astype(np.float32)) for kind in ("weight", "bias"))
-        state[source.weight] = weight
-        if source.norm is None:
-            state[source.bias] = bias
-        else:
-            state[source.norm.gamma] = torch.sqrt(state[source.norm.variance] + source.norm.epsilon)
-            state[source.norm.beta] = bias
-    network.load_state_dict(state)
+    """Which every kernel set gives too (test_detector.cpp)."""
+    tensors = archive.load(SHIPPED.read_bytes()).tensors
+    network = model.load_detector(str(SHIPPED)).eval()
     pixels = torch.from_numpy(tensors["selftest.image"][None, :, :, ::-1].copy())
     with torch.no_grad():
         found = network(train.prepare(pixels, torch.device("cpu")))
     for kind, values in zip(("class", "box", "landmark"), found):
         assert np.abs(values[0].numpy() - tensors[f"selftest.{kind}"]).max() < 1e-4
+
+
+def test_a_weights_file_can_be_trained_on() -> None:
+    """With norms restored it gives what it gave, and, on what they were restored with, the same in training."""
+    network, restored = (model.load_detector(str(SHIPPED)).eval() for _ in range(2))
+    generator = torch.Generator().manual_seed(3)
+    image = 60 * torch.randn(2, 3, 128, 128, generator=generator)
+    model.restore_norms(restored, image)
+    for filters in (restored.body.stage2[0][3].weight, restored.ssh1.conv3X3[0].weight):
+        length = filters.square().mean((1, 2, 3)).sqrt()
+        assert torch.allclose(length, torch.full((len(filters),), model.TRAINED_FILTER), rtol=1e-4)
+    other = 60 * torch.randn(1, 3, 96, 160, generator=generator)
+    with torch.no_grad():
+        for expected, found in zip(network(other), restored(other)):
+            assert (expected - found).abs().max() < 1e-3
+        for expected, found in zip(network(image), restored.train()(image)):
+            assert (expected - found).abs().max() < 0.1
 
 
 def test_anchors_and_codes() -> None:
@@ -245,6 +254,70 @@ def test_suppression_and_bootstrap() -> None:
     assert (mean, low, high, share) == (1.0, 1.0, 1.0, 1.0)
 
 
+def test_reference_faces_that_people_drew() -> None:
+    def face(score: float, *box: float) -> list[float]:
+        return [score, *box, *([0.0] * 10)]
+
+    drawn = np.array([[0, 0, 20, 20], [50, 50, 70, 70]], np.float32)
+    photo = data.Photo("p", Image.new("RGB", (99, 99)), drawn, np.full((2, 10), np.nan, np.float32))
+    found = np.array([
+        face(0.9, 0, 0, 20, 20),     # drawn
+        face(0.9, 5, 0, 20, 20),     # a second one on the same face
+        face(0.7, 50, 50, 70, 70),   # unsure: not compared at all
+        face(0.9, 50, 40, 70, 59),   # beside a drawn face
+    ])
+    assert evaluate.confirmed([found, found[:0]], [photo, photo]).tolist() == [True, False, False]
+
+
+def no_large_faces(*shape: int) -> dict[str, torch.Tensor]:
+    """The masks of a target without faces large enough for `judge_by_box`."""
+    return {name: torch.zeros(*shape, dtype=torch.bool) for name in ("beside", "judgeable")}
+
+
+def test_anchors_off_a_large_face_are_judged_by_their_boxes() -> None:
+    """Of seven anchors with the target box [100, 100, 200, 200] of their own units: which are face, background, neither."""
+    boxes = torch.zeros(1, 7, 4)
+    shift = lambda share: share / anchors.VARIANCE_CENTRE  # noqa: E731
+    # IoU (1 - s) / (1 + s) of boxes shifted sideways by the share s of their width.
+    boxes[0, :, 0] = torch.tensor([shift(s) for s in (0.6, 0.2, 0.38, 0.6, 0.6, 0.2, 0.6)])
+    target = {
+        "box": torch.zeros(1, 7, 4),
+        "label": torch.tensor([[1, 1, 1, 1, 0, anchors.IGNORED, 0]]),
+        "judgeable": torch.tensor([[True] * 7]),
+        "beside": torch.tensor([[False] * 4 + [True] * 2 + [False]]),
+        "centred": torch.tensor([[0.7, 0.7, 0.7, 0.9, 0.4, 0.4, 1.0]]),
+    }
+    label = losses.judge_by_box(target["label"], boxes, target)
+    assert label.tolist() == [[0, 1, anchors.IGNORED, 1, 0, anchors.IGNORED, 0]]
+    target["judgeable"][:] = False
+    target["beside"][:] = False
+    assert losses.judge_by_box(target["label"], boxes, target) is target["label"]
+
+
+def test_what_lies_on_a_large_face_is_background_and_no_teacher_excuses_it() -> None:
+    nothing = np.full(10, np.nan, np.float32)
+    face, small = np.array([40, 50, 440, 460], np.float32), np.array([460, 460, 490, 492], np.float32)
+    canvas = data.Canvas(Image.new("RGB", (512, 512)), [face, small], [np.arange(10, dtype=np.float32), nothing])
+    crop = data.targets(canvas)
+    table = anchors.make_anchors(512, 512)
+    shapes = anchors.corners(table)
+    overlap = anchors.iou(shapes, face[None])[:, 0]
+    eye = (table[:, 2] == 64) & (np.abs(table[:, :2] - (160, 200)) < 9).all(axis=1)
+    assert eye.any() and (crop["label"][eye] == 0).all() and not crop["distillable"][eye].any()
+    assert (crop["weight"][eye] == 2).all() and not crop["beside"][eye].any()
+    beside = crop["beside"]
+    assert (overlap[beside] >= anchors.BESIDE_IOU).all() and not (crop["label"][beside] == 1).any()
+    decoded = anchors.decode_boxes(crop["box"][beside], table[beside])
+    assert beside.any() and np.allclose(decoded, face, atol=1e-2) and crop["has_landmark"][beside].all()
+    free = (crop["label"] == 0) & (overlap == 0) & (table[:, 2] > 16)
+    assert free.any() and crop["distillable"][free].all() and (crop["weight"][free] == 1).all()
+    # A face that nobody is sure about on the large one: what lies there is not taught.
+    canvas.ignored = [np.array([300, 300, 440, 450], np.float32)]
+    near = (np.abs(table[:, :2] - (370, 375)) < 17).all(axis=1) & (table[:, 2] == 128)
+    again = data.targets(canvas)
+    assert near.any() and (again["label"][near] == anchors.IGNORED).all() and not again["beside"][near].any()
+
+
 @pytest.mark.parametrize("kind", ["ohem", "focal"])
 def test_loss_is_finite_without_faces_and_with_a_teacher(kind: str) -> None:
     outputs = tuple(torch.randn(2, 50, n, requires_grad=True) for n in (2, 4, 10))
@@ -252,7 +325,7 @@ def test_loss_is_finite_without_faces_and_with_a_teacher(kind: str) -> None:
         "label": torch.zeros(2, 50, dtype=torch.int64), "box": torch.zeros(2, 50, 4),
         "landmark": torch.zeros(2, 50, 10), "has_landmark": torch.zeros(2, 50, dtype=torch.bool),
         "weight": torch.ones(2, 50), "centred": torch.ones(2, 50),
-        "distillable": torch.ones(2, 50, dtype=torch.bool),
+        "distillable": torch.ones(2, 50, dtype=torch.bool), **no_large_faces(2, 50),
     }
     options = losses.LossOptions(class_loss=kind, iou_weight=1.0, distill_box=1.0, distill_landmark=1.0)
     teacher = tuple(torch.randn(2, 50, n) for n in (2, 4, 10))
@@ -281,7 +354,7 @@ def test_large_faces_own_more_of_the_landmark_terms_with_a_higher_power() -> Non
     target = {
         "label": torch.ones(1, 2, dtype=torch.int64), "box": torch.zeros(1, 2, 4), "landmark": torch.zeros(1, 2, 10),
         "has_landmark": torch.ones(1, 2, dtype=torch.bool), "weight": torch.tensor([[0.5, 2.0]]),
-        "centred": torch.ones(1, 2), "distillable": torch.ones(1, 2, dtype=torch.bool),
+        "centred": torch.ones(1, 2), "distillable": torch.ones(1, 2, dtype=torch.bool), **no_large_faces(1, 2),
     }
     target["landmark"][0, 1] = 1.0  # the larger face's are wrong, by 1 - beta / 2 each
     for power, share in ((1.0, 2 / 2.5), (2.0, 4 / 4.25)):
@@ -296,7 +369,7 @@ def test_well_centred_anchors_own_more_of_the_landmark_terms_with_a_higher_power
     target = {
         "label": torch.ones(1, 2, dtype=torch.int64), "box": torch.zeros(1, 2, 4), "landmark": torch.zeros(1, 2, 10),
         "has_landmark": torch.ones(1, 2, dtype=torch.bool), "weight": torch.full((1, 2), 2.0),
-        "centred": torch.tensor([[0.5, 1.0]]), "distillable": torch.ones(1, 2, dtype=torch.bool),
+        "centred": torch.tensor([[0.5, 1.0]]), "distillable": torch.ones(1, 2, dtype=torch.bool), **no_large_faces(1, 2),
     }
     target["landmark"][0, 1] = 1.0
     teacher[2][0, 1] = 1.0
@@ -318,7 +391,8 @@ def test_the_best_anchor_of_every_face_is_centred() -> None:
         mine = positive & (best == k)
         np.testing.assert_allclose(crop["centred"][mine], found[mine, k] / found[:, k].max(), rtol=1e-5)
         assert crop["centred"][mine].max() == 1.0 and crop["centred"][mine].min() < 0.7
-    assert (crop["centred"][~positive] == 1).all()
+    assert (crop["centred"][~positive & ~crop["beside"]] == 1).all()
+    assert 0 < crop["centred"][crop["beside"]].max() < 0.5
 
 
 def test_plain_crops_are_not_distorted() -> None:

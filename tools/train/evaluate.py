@@ -194,17 +194,20 @@ def bucket_ap(marks: list[Marks], photos: list[data.Photo], bucket: tuple[float,
 LANDMARK_SCORE = 0.5
 """Detections count for the landmark error from this score on: the faces that an application would use."""
 
+REFERENCE_SCORE = 0.8
+"""A reference network's faces count from this score on."""
+
 
 def landmark_errors(found: list[np.ndarray], reference: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Distances of the five points from those of a reference network's faces.
 
-    `reference`: per image [k, 15]; its faces with score >= 0.8 are compared with the detection that overlaps them most
+    `reference`: per image [k, 15]; its faces with score >= `REFERENCE_SCORE` are compared with the detection that overlaps them most
     (IoU >= 0.5, score >= `LANDMARK_SCORE`). Returns the error [n] (mean point distance / sqrt of the reference box's area; NaN where
     the face was not found) and the reference faces' sides [n] in pixels.
     """
     errors, sides = [], []
     for faces, truth in zip(found, reference):
-        truth = truth[truth[:, 0] >= 0.8]
+        truth = truth[truth[:, 0] >= REFERENCE_SCORE]
         faces = faces[faces[:, 0] >= LANDMARK_SCORE]
         overlap = anchor_code.iou(truth[:, 1:5], faces[:, 1:5]) if len(faces) else np.zeros((len(truth), 0))
         for k, face in enumerate(truth):
@@ -216,6 +219,22 @@ def landmark_errors(found: list[np.ndarray], reference: list[np.ndarray]) -> tup
             points = faces[overlap[k].argmax(), 5:].reshape(5, 2)
             errors.append(float(np.linalg.norm(points - face[5:].reshape(5, 2), axis=1).mean()) / side)
     return np.array(errors), np.array(sides)
+
+
+def confirmed(reference: list[np.ndarray], photos: list[data.Photo]) -> np.ndarray:
+    """Which of the reference faces that `landmark_errors` compares, in its order, people drew too, [n] bool: those that are,
+    with IoU >= 0.5, the best of one drawn face. The others are mostly the reference network's own false alarms: a part of
+    a face, or one found between two."""
+    result = []
+    for faces, photo in zip(reference, photos):
+        faces = faces[faces[:, 0] >= REFERENCE_SCORE]
+        drawn = np.zeros(len(faces), bool)
+        if len(faces) and len(photo.boxes):
+            overlap = anchor_code.iou(photo.boxes.astype(np.float64), faces[:, 1:5])
+            best = overlap.argmax(axis=1)
+            drawn[best[overlap.max(axis=1) >= MATCH_IOU]] = True
+        result.append(drawn)
+    return np.concatenate(result)
 
 
 def bootstrap(ours: list[Marks], theirs: list[Marks], rounds: int = 1000, seed: int = 1) -> tuple[float, float, float, float]:
@@ -340,6 +359,7 @@ def report(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
     sources = sorted({p.source for p in photos})
     results: dict[str, dict[str, float]] = {}
     all_marks: dict[tuple[str, float], list[Marks]] = {}
+    all_errors: dict[float, list[np.ndarray]] = {scale: [] for scale in arguments.scales}
     base_recall = None
     for path in arguments.models:
         model = load_detector(path).eval()
@@ -358,6 +378,7 @@ def report(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
                 if faces >= 10:
                     row[f"AP {tag} {bucket[0]}..{bucket[1] if bucket[1] < 9999 else ''} px ({faces})"] = value
             errors, sides = landmark_errors(found, reference)
+            all_errors[scale].append(errors)
             row[f"landmark error {tag}"] = float(np.nanmean(errors))
             row[f"landmark faces found {tag}"] = float(np.mean(~np.isnan(errors)))
             for bucket in SIZE_BUCKETS:
@@ -388,10 +409,19 @@ def report(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
         results[name] = row
         print(f"measured {path}", file=sys.stderr, flush=True)
     names = list(results)
+    drawn = confirmed(reference, photos)
+    for scale, errors in all_errors.items():
+        by_all = drawn & ~np.isnan(errors).any(axis=0)
+        for bucket in SIZE_BUCKETS:
+            inside = by_all & (sides * scale >= bucket[0]) & (sides * scale < bucket[1])
+            if inside.sum() >= 10:
+                label = f"drawn and found by all x{scale:g} {bucket[0]}..{bucket[1] if bucket[1] < 9999 else ''} px ({inside.sum()})"
+                for name, values in zip(names, errors):
+                    results[name][f"landmark error {label}"] = float(values[inside].mean())
     print(f"{len(photos)} photographs, float32 PyTorch {torch.__version__}, scores > {SCORE_THRESHOLD}, NMS {NMS_IOU}")
-    print(f"{'':52s}" + "".join(f"{n[:16]:>18s}" for n in names))
+    print(f"{'':64s}" + "".join(f"{n[:16]:>18s}" for n in names))
     for key in results[names[0]]:
-        print(f"{key:52s}" + "".join(f"{results[n].get(key, float('nan')):18.4f}" for n in names))
+        print(f"{key:64s}" + "".join(f"{results[n].get(key, float('nan')):18.4f}" for n in names))
     for name in names[1:]:
         for scale in arguments.scales:
             mean, low, high, share = bootstrap(all_marks[name, scale], all_marks[names[0], scale])

@@ -9,10 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+import sys
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 import torch.nn.functional as F
+
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+from retinaface_weights import archive, biubug6_names  # noqa: E402
 
 LEAKY_SLOPE = 0.1
 """Negative slope of every LeakyReLU of the mobilenet0.25 network."""
@@ -150,8 +155,63 @@ def strip_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix("module."): value for name, value in state.items()}
 
 
+def load_weights_file(path: str | Path) -> RetinaFace:
+    """Reads a weights file of the library (`.safetensors`). What it holds is folded: every BatchNorm becomes one that
+    only adds the bias. See `restore_norms` before training goes on from it."""
+    tensors = archive.load(Path(path).read_bytes()).tensors
+    model = RetinaFace()
+    state = model.state_dict()
+    for name, source in biubug6_names.sources("mobilenet025").items():
+        weight, bias = (torch.from_numpy(tensors[f"{name}.{kind}"].astype(np.float32)) for kind in ("weight", "bias"))
+        state[source.weight] = weight
+        if source.norm is None:
+            state[source.bias] = bias
+        else:
+            state[source.norm.gamma] = torch.sqrt(state[source.norm.variance] + source.norm.epsilon)
+            state[source.norm.beta] = bias
+    model.load_state_dict(state)
+    return model
+
+
+TRAINED_FILTER = 0.25
+"""Root mean square of a filter before a BatchNorm after some runs: about the rate times the root of the number of steps, as
+nothing but AdamW's own steps, at a right angle to it, changes its length."""
+
+
+@torch.no_grad()
+def restore_norms(model: RetinaFace, image: Tensor) -> None:
+    """Gives a folded detector, in place, BatchNorms that normalise, so that it can be trained; its outputs stay.
+
+    Every filter gets the root mean square `TRAINED_FILTER`, without which the steps of AdamW would be of any size beside it,
+    and every BatchNorm the statistics that its input has on `image` [B, 3, H, W].
+    """
+    def measure(norm: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
+        mean, variance = inputs[0].mean((0, 2, 3)), inputs[0].var((0, 2, 3), unbiased=False)
+        slope = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        norm.bias += slope * (mean - norm.running_mean)
+        norm.weight.copy_(slope * torch.sqrt(variance + norm.eps))
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)
+
+    hooks = []
+    for block in [module for module in model.modules() if isinstance(module, nn.Sequential)]:
+        for conv, norm in zip(block, list(block)[1:]):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                factor = TRAINED_FILTER / conv.weight.square().mean((1, 2, 3)).sqrt().clamp(min=1e-6)
+                conv.weight *= factor[:, None, None, None]
+                norm.weight /= factor
+                norm.running_mean *= factor
+                hooks.append(norm.register_forward_pre_hook(measure))
+    model.eval()(image)
+    for hook in hooks:
+        hook.remove()
+
+
 def load_detector(path: str) -> RetinaFace:
-    """Reads a whole detector: an official `.pth`, one exported by `export.py`, or a training checkpoint (its EMA)."""
+    """Reads a whole detector: an official `.pth`, one exported by `export.py`, a training checkpoint (its EMA), or a weights
+    file of the library (`.safetensors`)."""
+    if Path(path).suffix == ".safetensors":
+        return load_weights_file(path)
     content = torch.load(path, map_location="cpu", weights_only=True)
     state = content.get("ema", content) if isinstance(content, dict) else content
     model = RetinaFace()

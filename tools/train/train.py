@@ -23,7 +23,7 @@ from torch import Tensor, nn
 import data
 import evaluate
 from losses import LossOptions, multi_task_loss
-from model import PIXEL_MEAN_BGR, RetinaFace, load_detector, load_imagenet_backbone, load_mean
+from model import PIXEL_MEAN_BGR, RetinaFace, load_detector, load_imagenet_backbone, load_mean, restore_norms
 
 
 RECIPE = LossOptions(
@@ -45,6 +45,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     source.add_argument("--exclude-source", default=None, help="leave this source out (cross-source check)")
     source.add_argument("--limit", type=int, default=None, help="use this many photographs only")
     source.add_argument("--teacher-mix", type=float, default=0.0, help="how far people's boxes move to the teacher's")
+    source.add_argument("--source-weights", nargs="+", metavar="SOURCE=TIMES", help="how much more often than by its number "
+                        "a source's photographs are drawn (default: "
+                        + " ".join(f"{name}={times}" for name, times in data.AugmentOptions().source_weights.items()) + ")")
     source.add_argument("--dev-share", type=float, default=0.03, help="share of the photographs (by name hash) kept "
                         "out of training, for choosing checkpoints")
     start = parser.add_argument_group("start")
@@ -92,6 +95,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error("give either --minutes or --steps")
     if len(options.crops) != len(options.crop_shares):
         parser.error("--crops and --crop-shares name as many numbers each")
+    if options.source_weights is not None:
+        try:
+            pairs = [pair.split("=") for pair in options.source_weights]
+            options.source_weights = {name: float(times) for name, times in pairs}
+        except ValueError:
+            parser.error(f"--source-weights wants SOURCE=TIMES..., found {' '.join(options.source_weights)}")
     if options.init_shares is not None and len(options.init_shares) != len(options.init or []):
         parser.error("--init-shares has a number for every detector of --init")
     return options
@@ -252,9 +261,16 @@ def train_in(team: Team, options: argparse.Namespace) -> Path:
         held_out["val"] = data.read_tar(
             options.eval_data / "val.tar", options.eval_data / "val.jsonl", limit=options.eval_limit)
 
+    augment = data.AugmentOptions()
+    if options.source_weights is not None:
+        augment.source_weights = options.source_weights
     model = RetinaFace()
     if options.init is not None:
         model = load_mean(options.init, options.init_shares)
+        if options.init[-1].suffix == ".safetensors":
+            # The same crops in every process of a team.
+            crops_to_measure = next(iter(data.CropDataset(photos, negatives, [(512, 12, 1.0)], augment, options.seed)))
+            restore_norms(model, prepare(crops_to_measure["image"], torch.device("cpu")))
     elif options.backbone is not None:
         load_imagenet_backbone(model, str(options.backbone))
     model = model.to(device, memory_format=torch.channels_last).train()
@@ -279,7 +295,7 @@ def train_in(team: Team, options: argparse.Namespace) -> Path:
 
     sizes = [(side, max(1, round(options.batch * (options.crops[0] / side) ** 2)), share)
              for side, share in zip(options.crops, options.crop_shares)]
-    dataset = data.CropDataset(photos, negatives, sizes, data.AugmentOptions(), options.seed + step, team.rank)
+    dataset = data.CropDataset(photos, negatives, sizes, augment, options.seed + step, team.rank)
     loading = {"num_workers": options.workers, "prefetch_factor": 4} if options.workers else {}
     batches = iter(torch.utils.data.DataLoader(dataset, batch_size=None, **loading))
 
