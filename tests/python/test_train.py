@@ -269,55 +269,6 @@ def test_reference_faces_that_people_drew() -> None:
     assert evaluate.confirmed([found, found[:0]], [photo, photo]).tolist() == [True, False, False]
 
 
-def no_large_faces(*shape: int) -> dict[str, torch.Tensor]:
-    """The masks of a target without faces large enough for `judge_by_box`."""
-    return {name: torch.zeros(*shape, dtype=torch.bool) for name in ("beside", "judgeable")}
-
-
-def test_anchors_off_a_large_face_are_judged_by_their_boxes() -> None:
-    """Of seven anchors with the target box [100, 100, 200, 200] of their own units: which are face, background, neither."""
-    boxes = torch.zeros(1, 7, 4)
-    shift = lambda share: share / anchors.VARIANCE_CENTRE  # noqa: E731
-    # IoU (1 - s) / (1 + s) of boxes shifted sideways by the share s of their width.
-    boxes[0, :, 0] = torch.tensor([shift(s) for s in (0.6, 0.2, 0.38, 0.6, 0.6, 0.2, 0.6)])
-    target = {
-        "box": torch.zeros(1, 7, 4),
-        "label": torch.tensor([[1, 1, 1, 1, 0, anchors.IGNORED, 0]]),
-        "judgeable": torch.tensor([[True] * 7]),
-        "beside": torch.tensor([[False] * 4 + [True] * 2 + [False]]),
-        "centred": torch.tensor([[0.7, 0.7, 0.7, 0.9, 0.4, 0.4, 1.0]]),
-    }
-    label = losses.judge_by_box(target["label"], boxes, target)
-    assert label.tolist() == [[0, 1, anchors.IGNORED, 1, 0, anchors.IGNORED, 0]]
-    target["judgeable"][:] = False
-    target["beside"][:] = False
-    assert losses.judge_by_box(target["label"], boxes, target) is target["label"]
-
-
-def test_what_lies_on_a_large_face_is_background_and_no_teacher_excuses_it() -> None:
-    nothing = np.full(10, np.nan, np.float32)
-    face, small = np.array([40, 50, 440, 460], np.float32), np.array([460, 460, 490, 492], np.float32)
-    canvas = data.Canvas(Image.new("RGB", (512, 512)), [face, small], [np.arange(10, dtype=np.float32), nothing])
-    crop = data.targets(canvas)
-    table = anchors.make_anchors(512, 512)
-    shapes = anchors.corners(table)
-    overlap = anchors.iou(shapes, face[None])[:, 0]
-    eye = (table[:, 2] == 64) & (np.abs(table[:, :2] - (160, 200)) < 9).all(axis=1)
-    assert eye.any() and (crop["label"][eye] == 0).all() and not crop["distillable"][eye].any()
-    assert (crop["weight"][eye] == 2).all() and not crop["beside"][eye].any()
-    beside = crop["beside"]
-    assert (overlap[beside] >= anchors.BESIDE_IOU).all() and not (crop["label"][beside] == 1).any()
-    decoded = anchors.decode_boxes(crop["box"][beside], table[beside])
-    assert beside.any() and np.allclose(decoded, face, atol=1e-2) and crop["has_landmark"][beside].all()
-    free = (crop["label"] == 0) & (overlap == 0) & (table[:, 2] > 16)
-    assert free.any() and crop["distillable"][free].all() and (crop["weight"][free] == 1).all()
-    # A face that nobody is sure about on the large one: what lies there is not taught.
-    canvas.ignored = [np.array([300, 300, 440, 450], np.float32)]
-    near = (np.abs(table[:, :2] - (370, 375)) < 17).all(axis=1) & (table[:, 2] == 128)
-    again = data.targets(canvas)
-    assert near.any() and (again["label"][near] == anchors.IGNORED).all() and not again["beside"][near].any()
-
-
 @pytest.mark.parametrize("kind", ["ohem", "focal"])
 def test_loss_is_finite_without_faces_and_with_a_teacher(kind: str) -> None:
     outputs = tuple(torch.randn(2, 50, n, requires_grad=True) for n in (2, 4, 10))
@@ -325,7 +276,7 @@ def test_loss_is_finite_without_faces_and_with_a_teacher(kind: str) -> None:
         "label": torch.zeros(2, 50, dtype=torch.int64), "box": torch.zeros(2, 50, 4),
         "landmark": torch.zeros(2, 50, 10), "has_landmark": torch.zeros(2, 50, dtype=torch.bool),
         "weight": torch.ones(2, 50), "centred": torch.ones(2, 50),
-        "distillable": torch.ones(2, 50, dtype=torch.bool), **no_large_faces(2, 50),
+        "distillable": torch.ones(2, 50, dtype=torch.bool),
     }
     options = losses.LossOptions(class_loss=kind, iou_weight=1.0, distill_box=1.0, distill_landmark=1.0)
     teacher = tuple(torch.randn(2, 50, n) for n in (2, 4, 10))
@@ -354,7 +305,7 @@ def test_large_faces_own_more_of_the_landmark_terms_with_a_higher_power() -> Non
     target = {
         "label": torch.ones(1, 2, dtype=torch.int64), "box": torch.zeros(1, 2, 4), "landmark": torch.zeros(1, 2, 10),
         "has_landmark": torch.ones(1, 2, dtype=torch.bool), "weight": torch.tensor([[0.5, 2.0]]),
-        "centred": torch.ones(1, 2), "distillable": torch.ones(1, 2, dtype=torch.bool), **no_large_faces(1, 2),
+        "centred": torch.ones(1, 2), "distillable": torch.ones(1, 2, dtype=torch.bool),
     }
     target["landmark"][0, 1] = 1.0  # the larger face's are wrong, by 1 - beta / 2 each
     for power, share in ((1.0, 2 / 2.5), (2.0, 4 / 4.25)):
@@ -369,7 +320,7 @@ def test_well_centred_anchors_own_more_of_the_landmark_terms_with_a_higher_power
     target = {
         "label": torch.ones(1, 2, dtype=torch.int64), "box": torch.zeros(1, 2, 4), "landmark": torch.zeros(1, 2, 10),
         "has_landmark": torch.ones(1, 2, dtype=torch.bool), "weight": torch.full((1, 2), 2.0),
-        "centred": torch.tensor([[0.5, 1.0]]), "distillable": torch.ones(1, 2, dtype=torch.bool), **no_large_faces(1, 2),
+        "centred": torch.tensor([[0.5, 1.0]]), "distillable": torch.ones(1, 2, dtype=torch.bool),
     }
     target["landmark"][0, 1] = 1.0
     teacher[2][0, 1] = 1.0
@@ -391,8 +342,7 @@ def test_the_best_anchor_of_every_face_is_centred() -> None:
         mine = positive & (best == k)
         np.testing.assert_allclose(crop["centred"][mine], found[mine, k] / found[:, k].max(), rtol=1e-5)
         assert crop["centred"][mine].max() == 1.0 and crop["centred"][mine].min() < 0.7
-    assert (crop["centred"][~positive & ~crop["beside"]] == 1).all()
-    assert 0 < crop["centred"][crop["beside"]].max() < 0.5
+    assert (crop["centred"][~positive] == 1).all()
 
 
 def test_plain_crops_are_not_distorted() -> None:
@@ -519,3 +469,25 @@ def test_short_training_resumes_learns_and_exports(tmp_path: Path) -> None:
     (length,) = np.frombuffer(output.read_bytes()[:8], "<u8")
     header = json.loads(output.read_bytes()[8 : 8 + int(length)])
     assert header["__metadata__"]["profile"] == "biubug6" and header["__metadata__"]["version"] == "test"
+
+
+def test_training_goes_on_from_a_weights_file(tmp_path: Path) -> None:
+    """The whole network, or some heads while everything else stays as it is."""
+    write_set(tmp_path, "train", 8, seed=4)
+    start = model.load_detector(str(SHIPPED)).state_dict()
+
+    def changed(name: str, *options: str) -> set[str]:
+        final = train.train(train.parse_arguments([
+            "--data", str(tmp_path), "--init", str(SHIPPED), "--steps", "3", "--crops", "128", "--crop-shares", "1",
+            "--batch", "2", "--source-weights", "drawn=2", "--dev-share", "0", "--device", "cpu",
+            "--out", str(tmp_path / name), *options]))
+        state = model.load_detector(str(final)).state_dict()
+        return {key for key, value in state.items() if not torch.equal(value, start[key])}
+
+    heads = {f"{head}.{level}.conv1x1.{kind}" for head in ("LandmarkHead", "BboxHead") for level in range(3)
+             for kind in ("weight", "bias")}
+    trained = changed("heads", "--heads-only", "landmark", "box")
+    assert trained and trained <= heads
+    assert {"body.stage1.0.0.weight", "body.stage1.0.1.running_mean", "ClassHead.0.conv1x1.weight"} <= changed("all")
+    with pytest.raises(SystemExit):
+        train.parse_arguments(["--data", "x", "--out", "y", "--steps", "1", "--source-weights", "drawn"])

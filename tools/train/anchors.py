@@ -15,10 +15,6 @@ IGNORED = -1
 """Class target of an anchor that takes part in no class loss."""
 
 
-BESIDE_IOU = 0.2
-"""From this IoU with a face on an anchor that is not one of its positives may still be taught where the face is."""
-
-
 @lru_cache(maxsize=64)
 def make_anchors(height: int, width: int) -> np.ndarray:
     """Anchors [N, 4] as centre x, centre y, width, height; level by level, row-major, small size first. Read-only."""
@@ -98,14 +94,6 @@ def decode_landmarks(codes: np.ndarray, anchors: np.ndarray) -> np.ndarray:
     return (offset + anchors[:, None, :2]).reshape(-1, 10)
 
 
-def on_regions(shapes: np.ndarray, regions: np.ndarray) -> np.ndarray:
-    """Whether each of the boxes [N, 4] lies on one of the ignored regions [k, 4] (corner form), [N] bool."""
-    inter = intersection(shapes, regions)
-    own = area(shapes)[:, None]
-    union = own + area(regions)[None] - inter
-    return ((inter >= 0.5 * own) | (inter >= 0.15 * union)).any(axis=1)
-
-
 def match(
     anchors: np.ndarray,
     boxes: np.ndarray,
@@ -127,7 +115,10 @@ def match(
     label = np.zeros(len(anchors), np.int64)
     index = np.zeros(len(anchors), np.int64)
     if len(ignored):
-        label[on_regions(shapes, ignored)] = IGNORED
+        inter = intersection(shapes, ignored)
+        own = area(shapes)[:, None]
+        union = own + area(ignored)[None] - inter
+        label[((inter >= 0.5 * own) | (inter >= 0.15 * union)).any(axis=1)] = IGNORED
     if not len(boxes):
         return label, index
     overlap = iou(shapes, boxes)

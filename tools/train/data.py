@@ -508,15 +508,8 @@ class CropDataset(torch.utils.data.IterableDataset):
         return canvas
 
 
-RESOLVABLE_FACE = 32.0
-"""Side in pixels from which on a face has anchors enough to choose among by what their boxes became (see `losses.judge_by_box`)."""
-
-LARGE_FACE = 96.0
-"""Side in pixels from which on nobody misses a face beside or inside a labelled one: what looks like one is a part of it."""
-
-
 def targets(canvas: Canvas) -> dict[str, np.ndarray]:
-    """Image [H, W, 3] uint8 (B, G, R) and anchor targets of a finished crop (see `losses.multi_task_loss`)."""
+    """Image [H, W, 3] uint8 (B, G, R) and anchor targets of a finished crop."""
     width, height = canvas.image.size
     anchors = anchor_code.make_anchors(height, width)
     boxes = np.array(canvas.boxes, np.float32).reshape(-1, 4)
@@ -530,40 +523,23 @@ def targets(canvas: Canvas) -> dict[str, np.ndarray]:
     distillable = np.ones(len(anchors), bool)
     distillable[anchors[:, 2] <= 16] = False
     centred = np.ones(len(anchors), np.float32)
-    beside = np.zeros(len(anchors), bool)
-    judgeable = np.zeros(len(anchors), bool)
-    if len(boxes):
-        shapes = anchor_code.corners(anchors)
+    positive = label == 1
+    if positive.any():
+        chosen = index[positive]
+        box[positive] = anchor_code.encode_boxes(boxes[chosen], anchors[positive])
+        codes = anchor_code.encode_landmarks(points[chosen], anchors[positive])
+        known = ~np.isnan(codes).any(axis=1)
+        landmark[positive] = np.nan_to_num(codes)
+        has_landmark[positive] = known
         side = np.sqrt(anchor_code.area(boxes))
-        own = anchor_code.iou_of_pairs(shapes, boxes[index])
+        distillable[positive] = side[chosen] >= DISTILLABLE_FACE
         # A mosaic has fifty tiny faces, a close-up has one large face: without this the tiny ones, whose landmarks are
         # mostly noise, would own the regression.
-        face_weight = np.clip(np.sqrt(side / 32), 0.5, 2.0)
-        positive = label == 1
-        judgeable = side[index] >= RESOLVABLE_FACE
-        beside = ~positive & judgeable & (own >= anchor_code.BESIDE_IOU)
-        if len(ignored):
-            beside &= ~anchor_code.on_regions(shapes, ignored)
-        taught = positive | beside
-        chosen = index[taught]
-        box[taught] = anchor_code.encode_boxes(boxes[chosen], anchors[taught])
-        codes = anchor_code.encode_landmarks(points[chosen], anchors[taught])
-        has_landmark[taught] = ~np.isnan(codes).any(axis=1)
-        landmark[taught] = np.nan_to_num(codes)
-        distillable[taught] = side[chosen] >= DISTILLABLE_FACE
-        weight[taught] = face_weight[chosen]
+        weight[positive] = np.clip(np.sqrt(side[chosen] / 32), 0.5, 2.0)
+        overlap = anchor_code.iou_of_pairs(anchor_code.corners(anchors[positive]), boxes[chosen])
         best = np.full(len(boxes), 1e-9)
-        np.maximum.at(best, chosen, own[taught])
-        centred[taught] = own[taught] / best[chosen]
-        large = side >= LARGE_FACE
-        if large.any():
-            inter = anchor_code.intersection(shapes, boxes[large])
-            area = anchor_code.area(shapes)
-            touching = (inter >= 0.05 * (area[:, None] + anchor_code.area(boxes[large])[None] - inter)) | (
-                inter >= 0.5 * area[:, None])
-            part = (label == 0) & touching.any(axis=1)
-            distillable[part] = False
-            weight[part] = face_weight[large][touching[part].argmax(axis=1)]
+        np.maximum.at(best, chosen, overlap)
+        centred[positive] = overlap / best[chosen]
     return {
         "image": np.asarray(canvas.image)[:, :, ::-1],
         "label": label,
@@ -572,8 +548,6 @@ def targets(canvas: Canvas) -> dict[str, np.ndarray]:
         "has_landmark": has_landmark,
         "weight": weight,
         "centred": centred,
-        "beside": beside,
-        "judgeable": judgeable,
         "distillable": distillable,
     }
 

@@ -8,13 +8,7 @@ import torch
 from torch import Tensor
 import torch.nn.functional as F
 
-from anchors import IGNORED, VARIANCE_CENTRE, VARIANCE_SIZE
-
-WRONG_BOX, RIGHT_BOX = 0.4, 0.5
-"""IoU with the face: under the first, suppression at 0.4 keeps a box beside the face's; from the second on it counts as found."""
-
-SURE_CENTRED = 0.8
-"""Share of its face's best IoU from which on a positive anchor is taught as a face whatever box it gives."""
+from anchors import VARIANCE_CENTRE, VARIANCE_SIZE
 
 Outputs = tuple[Tensor, Tensor, Tensor]
 """Raw class [B, N, 2], box [B, N, 4] and landmark [B, N, 10] outputs."""
@@ -75,9 +69,9 @@ def regression_loss(values: Tensor, target: Tensor, weight: Tensor, beta: float)
     return (loss * weight).sum() / weight.sum().clamp(min=1)
 
 
-def overlaps(values: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """IoU [n] and generalised IoU [n] (Rezatofighi et al. 2019) of box codes [n, 4]. Needs no anchors: both boxes belong to
-    the same one, and overlap does not depend on its place and size."""
+def overlap_loss(values: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """1 - generalised IoU of box codes [n, 4], weighted mean over n. Needs no anchors: both boxes belong to the same
+    one, and overlap does not depend on its place and size."""
     corners = []
     for codes in (values, target):
         centre = codes[:, :2] * VARIANCE_CENTRE
@@ -87,33 +81,8 @@ def overlaps(values: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     inter = (torch.minimum(high, target_high) - torch.maximum(low, target_low)).clamp(min=0).prod(dim=1)
     union = (high - low).prod(dim=1) + (target_high - target_low).prod(dim=1) - inter
     hull = (torch.maximum(high, target_high) - torch.minimum(low, target_low)).prod(dim=1)
-    return inter / union, inter / union - 1 + union / hull
-
-
-def overlap_loss(values: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """1 - generalised IoU of box codes [n, 4], weighted mean over n."""
-    loss = 1 - overlaps(values, target)[1]
+    loss = 2 - inter / union - union / hull
     return (loss * weight).sum() / weight.sum().clamp(min=1)
-
-
-def judge_by_box(label: Tensor, boxes: Tensor, target: dict[str, Tensor]) -> Tensor:
-    """Labels [B, N] of `target`, with the anchors that lie badly on a face judged by the boxes [B, N, 4] that they give.
-
-    An anchor far off the centre of a large face sees a part of it and boxes that part: a false alarm which suppression
-    leaves beside the face. So the anchors beside a face, and its positives with less than `SURE_CENTRED` of its best
-    anchor's IoU, are background while their box has an IoU under `WRONG_BOX` with the face, and face (positives) or in no
-    class loss (others) from `RIGHT_BOX` on; between, in none.
-    """
-    positive = label == 1
-    judged = (target["beside"] & (label <= 0)) | (positive & target["judgeable"] & (target["centred"] < SURE_CENTRED))
-    if not judged.any():
-        return label
-    quality = overlaps(boxes[judged].detach(), target["box"][judged])[0]
-    verdict = torch.where(quality < WRONG_BOX, 0, IGNORED)
-    verdict = torch.where((quality >= RIGHT_BOX) & positive[judged], 1, verdict)
-    label = label.clone()
-    label[judged] = verdict
-    return label
 
 
 def multi_task_loss(
@@ -122,26 +91,23 @@ def multi_task_loss(
     """Total loss and its parts.
 
     `target`: label [B, N] int64, box [B, N, 4], landmark [B, N, 10], has_landmark [B, N] bool,
-    weight [B, N] (more for larger faces, what lies on them, and photographs without a face), centred [B, N] (IoU with the
-    face relative to its best anchor's; 1 on background), beside [B, N] bool (not positive, but near enough to a face to be
-    taught its box and landmarks, which the target has), judgeable [B, N] bool (see `judge_by_box`), distillable [B, N]
-    bool (anchors where the reference network can be trusted: it is poor at tiny faces, and takes parts of large ones for faces).
+    weight [B, N] (more for larger faces and for photographs without a face), centred [B, N] (IoU with the face relative to
+    its best anchor's; 1 on background), distillable [B, N] bool (anchors where the
+    reference network can be trusted: it is poor at tiny faces).
     """
     logits, boxes, points = (value.float() for value in outputs)
     label = target["label"]
     if teacher is not None:
         teacher_probability = teacher[0].float().softmax(-1)[..., 1]
         # A face that nobody labelled but the reference network sees clearly must not be taught as background.
-        label = label.masked_fill((label == 0) & (teacher_probability > 0.5) & target["distillable"], IGNORED)
+        label = label.masked_fill((label == 0) & (teacher_probability > 0.5) & target["distillable"], -1)
     positive = label == 1
-    taught = positive | target["beside"]
     weight = target["weight"]
-    box_weight = torch.where(positive, weight, weight * target["centred"])[taught]
-    parts = {"class": class_loss(logits, judge_by_box(label, boxes, target), weight.clamp(min=1), options)}
-    parts["box"] = regression_loss(boxes[taught], target["box"][taught], box_weight, options.box_beta)
+    parts = {"class": class_loss(logits, label, weight.clamp(min=1), options)}
+    parts["box"] = regression_loss(boxes[positive], target["box"][positive], weight[positive], options.box_beta)
     if options.iou_weight > 0:
-        parts["iou"] = overlap_loss(boxes[taught], target["box"][taught], box_weight)
-    marked = taught & target["has_landmark"]
+        parts["iou"] = overlap_loss(boxes[positive], target["box"][positive], weight[positive])
+    marked = positive & target["has_landmark"]
     centred = target["centred"] ** options.landmark_centred_power
     parts["landmark"] = regression_loss(
         points[marked], target["landmark"][marked],

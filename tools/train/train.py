@@ -31,6 +31,8 @@ RECIPE = LossOptions(
 """The loss of the shipped weights. (`LossOptions` by itself is the paper's.)"""
 
 
+HEADS = {"class": "ClassHead", "box": "BboxHead", "landmark": "LandmarkHead"}
+
 PLAIN_AT_END = 0.65
 """Share of undistorted crops in the part of a run that `--plain-end` names."""
 
@@ -54,6 +56,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     start.add_argument("--backbone", type=Path, help="ImageNet MobileNet-0.25 checkpoint")
     start.add_argument("--init", type=Path, nargs="+", help="whole detector to go on from (fine-tuning); of several, the mean")
     start.add_argument("--init-shares", type=float, nargs="+", help="shares of several in the mean (default: equal)")
+    start.add_argument("--heads-only", nargs="+", choices=sorted(HEADS), help="train these heads and leave the rest as it is: "
+                       "what the other heads give stays exactly the same")
     start.add_argument("--teacher", type=Path, help="detector whose raw outputs are copied where it is sure")
     schedule = parser.add_argument_group("schedule")
     schedule.add_argument("--minutes", type=float, help="length of the run on the clock")
@@ -267,13 +271,17 @@ def train_in(team: Team, options: argparse.Namespace) -> Path:
     model = RetinaFace()
     if options.init is not None:
         model = load_mean(options.init, options.init_shares)
-        if options.init[-1].suffix == ".safetensors":
+        if options.init[-1].suffix == ".safetensors" and not options.heads_only:
             # The same crops in every process of a team.
             crops_to_measure = next(iter(data.CropDataset(photos, negatives, [(512, 12, 1.0)], augment, options.seed)))
             restore_norms(model, prepare(crops_to_measure["image"], torch.device("cpu")))
     elif options.backbone is not None:
         load_imagenet_backbone(model, str(options.backbone))
     model = model.to(device, memory_format=torch.channels_last).train()
+    if options.heads_only:
+        model.eval().requires_grad_(False)
+        for head in options.heads_only:
+            getattr(model, HEADS[head]).requires_grad_(True)
     teacher = None
     if options.teacher is not None and (options.distill_box > 0 or options.distill_landmark > 0):
         teacher = load_detector(str(options.teacher)).to(device, memory_format=torch.channels_last).eval()
