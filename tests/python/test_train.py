@@ -472,7 +472,7 @@ def test_short_training_resumes_learns_and_exports(tmp_path: Path) -> None:
 
 
 def test_training_goes_on_from_a_weights_file(tmp_path: Path) -> None:
-    """The whole network, or some heads while everything else stays as it is."""
+    """The whole network, or some modules while everything else stays as it is."""
     write_set(tmp_path, "train", 8, seed=4)
     start = model.load_detector(str(SHIPPED)).state_dict()
 
@@ -484,10 +484,10 @@ def test_training_goes_on_from_a_weights_file(tmp_path: Path) -> None:
         state = model.load_detector(str(final)).state_dict()
         return {key for key, value in state.items() if not torch.equal(value, start[key])}
 
-    heads = {f"{head}.{level}.conv1x1.{kind}" for head in ("LandmarkHead", "BboxHead") for level in range(3)
-             for kind in ("weight", "bias")}
-    trained = changed("heads", "--heads-only", "landmark", "box")
+    heads = {f"{head}.2.conv1x1.{kind}" for head in ("LandmarkHead", "BboxHead") for kind in ("weight", "bias")}
+    trained = changed("heads", "--only", "LandmarkHead.2", "BboxHead.2")
     assert trained and trained <= heads
     assert {"body.stage1.0.0.weight", "body.stage1.0.1.running_mean", "ClassHead.0.conv1x1.weight"} <= changed("all")
-    with pytest.raises(SystemExit):
-        train.parse_arguments(["--data", "x", "--out", "y", "--steps", "1", "--source-weights", "drawn"])
+    for wrong in (["--source-weights", "drawn"], ["--only", "BboxHead.3"]):
+        with pytest.raises(SystemExit):
+            train.parse_arguments(["--data", "x", "--out", "y", "--steps", "1", *wrong])

@@ -31,8 +31,6 @@ RECIPE = LossOptions(
 """The loss of the shipped weights. (`LossOptions` by itself is the paper's.)"""
 
 
-HEADS = {"class": "ClassHead", "box": "BboxHead", "landmark": "LandmarkHead"}
-
 PLAIN_AT_END = 0.65
 """Share of undistorted crops in the part of a run that `--plain-end` names."""
 
@@ -56,8 +54,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     start.add_argument("--backbone", type=Path, help="ImageNet MobileNet-0.25 checkpoint")
     start.add_argument("--init", type=Path, nargs="+", help="whole detector to go on from (fine-tuning); of several, the mean")
     start.add_argument("--init-shares", type=float, nargs="+", help="shares of several in the mean (default: equal)")
-    start.add_argument("--heads-only", nargs="+", choices=sorted(HEADS), help="train these heads and leave the rest as it is: "
-                       "what the other heads give stays exactly the same")
+    start.add_argument("--only", nargs="+", metavar="MODULE", help="train these modules (ssh3, BboxHead.2, ...) and leave the "
+                       "rest, BatchNorm statistics too, as it is")
     start.add_argument("--teacher", type=Path, help="detector whose raw outputs are copied where it is sure")
     schedule = parser.add_argument_group("schedule")
     schedule.add_argument("--minutes", type=float, help="length of the run on the clock")
@@ -99,6 +97,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error("give either --minutes or --steps")
     if len(options.crops) != len(options.crop_shares):
         parser.error("--crops and --crop-shares name as many numbers each")
+    unknown = [name for name in options.only or [] if name not in dict(RetinaFace().named_modules())]
+    if unknown:
+        parser.error(f"--only names modules of the network (model.py), found {' '.join(unknown)}")
     if options.source_weights is not None:
         try:
             pairs = [pair.split("=") for pair in options.source_weights]
@@ -271,17 +272,17 @@ def train_in(team: Team, options: argparse.Namespace) -> Path:
     model = RetinaFace()
     if options.init is not None:
         model = load_mean(options.init, options.init_shares)
-        if options.init[-1].suffix == ".safetensors" and not options.heads_only:
+        if options.init[-1].suffix == ".safetensors" and not options.only:
             # The same crops in every process of a team.
             crops_to_measure = next(iter(data.CropDataset(photos, negatives, [(512, 12, 1.0)], augment, options.seed)))
             restore_norms(model, prepare(crops_to_measure["image"], torch.device("cpu")))
     elif options.backbone is not None:
         load_imagenet_backbone(model, str(options.backbone))
     model = model.to(device, memory_format=torch.channels_last).train()
-    if options.heads_only:
+    if options.only:
         model.eval().requires_grad_(False)
-        for head in options.heads_only:
-            getattr(model, HEADS[head]).requires_grad_(True)
+        for name in options.only:
+            model.get_submodule(name).requires_grad_(True)
     teacher = None
     if options.teacher is not None and (options.distill_box > 0 or options.distill_landmark > 0):
         teacher = load_detector(str(options.teacher)).to(device, memory_format=torch.channels_last).eval()
