@@ -252,6 +252,9 @@ def test_suppression_and_bootstrap() -> None:
     bad = [evaluate.Marks(np.array([0.9]), np.array([0]), np.array([-1]), np.array([9.0]), np.array([True]))] * 4
     mean, low, high, share = evaluate.bootstrap(good, bad, rounds=20)
     assert (mean, low, high, share) == (1.0, 1.0, 1.0, 1.0)
+    mean, low, high = evaluate.mean_interval(np.arange(100.0))
+    # Of the mean of 100 drawn from 0..99 the standard deviation is sqrt((100^2 - 1) / 12 / 100).
+    assert mean == 49.5 and abs(49.5 - low - 1.96 * 2.887) < 0.5 and abs(high - 49.5 - 1.96 * 2.887) < 0.5
 
 
 def test_reference_faces_that_people_drew() -> None:

@@ -264,6 +264,14 @@ def bootstrap(ours: list[Marks], theirs: list[Marks], rounds: int = 1000, seed: 
     return float(differences.mean()), float(low), float(high), float((differences > 0).mean())
 
 
+def mean_interval(values: np.ndarray, rounds: int = 2000, seed: int = 1) -> tuple[float, float, float]:
+    """Mean of the values [n], and the 2.5 % and 97.5 % points of the mean of n drawn with replacement."""
+    generator = np.random.default_rng(seed)
+    means = values[generator.integers(0, len(values), (rounds, len(values)))].mean(axis=1)
+    low, high = np.percentile(means, (2.5, 97.5))
+    return float(values.mean()), float(low), float(high)
+
+
 def mean_ap_over_iou(found: list[np.ndarray], photos: list[data.Photo]) -> float:
     """AP averaged over the IoU thresholds .5:.05:.95."""
     return float(np.mean([
@@ -410,6 +418,7 @@ def report(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
         print(f"measured {path}", file=sys.stderr, flush=True)
     names = list(results)
     drawn = confirmed(reference, photos)
+    comparisons = []
     for scale, errors in all_errors.items():
         by_all = drawn & ~np.isnan(errors).any(axis=0)
         for bucket in SIZE_BUCKETS:
@@ -418,6 +427,10 @@ def report(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
                 label = f"drawn and found by all x{scale:g} {bucket[0]}..{bucket[1] if bucket[1] < 9999 else ''} px ({inside.sum()})"
                 for name, values in zip(names, errors):
                     results[name][f"landmark error {label}"] = float(values[inside].mean())
+                for name, values in zip(names[1:], errors[1:]):
+                    mean, low, high = mean_interval(values[inside] - errors[0][inside])
+                    comparisons.append(f"landmark error({name}) - landmark error({names[0]}), {label}: {mean:+.4f}, "
+                                       f"95 % {low:+.4f} .. {high:+.4f} (bootstrap over faces)")
     print(f"{len(photos)} photographs, float32 PyTorch {torch.__version__}, scores > {SCORE_THRESHOLD}, NMS {NMS_IOU}")
     print(f"{'':64s}" + "".join(f"{n[:16]:>18s}" for n in names))
     for key in results[names[0]]:
@@ -427,13 +440,16 @@ def report(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
             mean, low, high, share = bootstrap(all_marks[name, scale], all_marks[names[0], scale])
             print(f"AP({name}) - AP({names[0]}) x{scale:g}: {mean:+.4f}, 95 % {low:+.4f} .. {high:+.4f}, "
                   f"above 0 in {share:.1%} of 1000 paired bootstrap rounds over images")
+    for line in comparisons:
+        print(line)
     return results
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("models", nargs="+", help="detectors (.pth or training checkpoints); the first is the yardstick")
+    parser.add_argument("models", nargs="+", help="detectors (.pth, training checkpoints, weights files); the first "
+                        "is the yardstick")
     parser.add_argument("--data", type=Path, required=True, help="folder with val.tar, val.jsonl, negatives.tar, ...")
     parser.add_argument("--part", choices=("val", "dev"), default="val", help="dev: the slice of train.tar that "
                         "train.py keeps out (same --dev-share)")
