@@ -33,7 +33,8 @@ import export  # noqa: E402
 import losses  # noqa: E402
 import model  # noqa: E402
 import train  # noqa: E402
-from retinaface_weights import archive  # noqa: E402
+from retinaface_weights import archive, weights_file  # noqa: E402
+from retinaface_weights.errors import ConversionError  # noqa: E402
 
 SHIPPED = ROOT / "weights" / "retinaface_mobilenet025.safetensors"
 
@@ -136,6 +137,20 @@ def test_a_weights_file_can_be_trained_on() -> None:
             assert (expected - found).abs().max() < 1e-3
         for expected, found in zip(network(image), restored.train()(image)):
             assert (expected - found).abs().max() < 0.1
+
+
+def test_weights_files_that_cannot_be_gone_on_from(tmp_path: Path) -> None:
+    weights = weights_file.load(SHIPPED.read_bytes())
+    weights.profile = "paper"
+    (tmp_path / "other.safetensors").write_bytes(weights_file.dump(weights, "f16"))
+    with pytest.raises(ValueError, match="expected mobilenet025 of profile biubug6, found mobilenet025 of paper"):
+        model.load_detector(str(tmp_path / "other.safetensors"))
+    (tmp_path / "cut.safetensors").write_bytes(SHIPPED.read_bytes()[:1000])
+    with pytest.raises(ConversionError):
+        model.load_detector(str(tmp_path / "cut.safetensors"))
+    torch.save(model.RetinaFace().state_dict(), tmp_path / "a.pth")
+    with pytest.raises(ValueError, match="found a weights file"):
+        model.load_mean([tmp_path / "a.pth", SHIPPED])
 
 
 def test_anchors_and_codes() -> None:

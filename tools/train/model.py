@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import torch.nn.functional as F
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
-from retinaface_weights import archive, biubug6_names  # noqa: E402
+from retinaface_weights import biubug6_names, weights_file  # noqa: E402
 
 LEAKY_SLOPE = 0.1
 """Negative slope of every LeakyReLU of the mobilenet0.25 network."""
@@ -157,8 +157,14 @@ def strip_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def load_weights_file(path: str | Path) -> RetinaFace:
     """Reads a weights file of the library (`.safetensors`). What it holds is folded: every BatchNorm becomes one that
-    only adds the bias. See `restore_norms` before training goes on from it."""
-    tensors = archive.load(Path(path).read_bytes()).tensors
+    only adds the bias. See `restore_norms` before training goes on from it.
+
+    Raises ConversionError if the file is not valid, ValueError if it holds another network.
+    """
+    weights = weights_file.load(Path(path).read_bytes())
+    if (weights.architecture, weights.profile) != ("mobilenet025", "biubug6"):
+        raise ValueError(f"{path}: expected mobilenet025 of profile biubug6, found {weights.architecture} of {weights.profile}")
+    tensors = weights.parameters
     model = RetinaFace()
     state = model.state_dict()
     for name, source in biubug6_names.sources("mobilenet025").items():
@@ -223,8 +229,11 @@ def load_mean(paths: Sequence[str | Path], shares: Sequence[float] | None = None
     """A detector whose every value is the weighted mean of those of several, which must come from one another by
     training (`shares`, equal unless given, are divided by their sum). BatchNorm's counters are the last one's.
 
-    Raises ValueError if there are not as many shares as paths.
+    Raises ValueError if there are not as many shares as paths, or if one of several is a weights file: its folded values are
+    on another scale than those of the checkpoint that it came from.
     """
+    if len(paths) > 1 and any(Path(path).suffix == ".safetensors" for path in paths):
+        raise ValueError("the mean of several detectors needs checkpoints, found a weights file (.safetensors)")
     shares = [1.0] * len(paths) if shares is None else shares
     if len(shares) != len(paths):
         raise ValueError(f"the mean of {len(paths)} detectors needs as many shares, found {len(shares)}")
