@@ -490,22 +490,35 @@ def test_short_training_resumes_learns_and_exports(tmp_path: Path) -> None:
 
 
 def test_training_goes_on_from_a_weights_file(tmp_path: Path) -> None:
-    """The whole network, or some modules while everything else stays as it is."""
+    """The whole network, or, from a checkpoint, some modules while everything else stays as it is."""
     write_set(tmp_path, "train", 8, seed=4)
-    start = model.load_detector(str(SHIPPED)).state_dict()
 
-    def changed(name: str, *options: str) -> set[str]:
-        final = train.train(train.parse_arguments([
-            "--data", str(tmp_path), "--init", str(SHIPPED), "--steps", "3", "--crops", "128", "--crop-shares", "1",
+    def train_from(start: Path, name: str, *options: str) -> Path:
+        return train.train(train.parse_arguments([
+            "--data", str(tmp_path), "--init", str(start), "--steps", "3", "--crops", "128", "--crop-shares", "1",
             "--batch", "2", "--source-weights", "drawn=2", "--dev-share", "0", "--device", "cpu",
             "--out", str(tmp_path / name), *options]))
-        state = model.load_detector(str(final)).state_dict()
-        return {key for key, value in state.items() if not torch.equal(value, start[key])}
 
+    def changed(before: Path, after: Path) -> set[str]:
+        states = [model.load_detector(str(path)).state_dict() for path in (before, after)]
+        return {key for key, value in states[0].items() if not torch.equal(value, states[1][key])}
+
+    whole = train_from(SHIPPED, "whole")
+    assert {"body.stage1.0.0.weight", "body.stage1.0.1.running_mean", "ClassHead.0.conv1x1.weight"} <= changed(SHIPPED, whole)
     heads = {f"{head}.2.conv1x1.{kind}" for head in ("LandmarkHead", "BboxHead") for kind in ("weight", "bias")}
-    trained = changed("heads", "--only", "LandmarkHead.2", "BboxHead.2")
+    trained = changed(whole, train_from(whole, "heads", "--only", "LandmarkHead.2", "BboxHead.2"))
     assert trained and trained <= heads
-    assert {"body.stage1.0.0.weight", "body.stage1.0.1.running_mean", "ClassHead.0.conv1x1.weight"} <= changed("all")
+    frozen = changed(whole, train_from(whole, "frozen", "--only", "body", "fpn"))
+    assert "body.stage1.0.1.weight" in frozen and "body.stage1.0.1.running_mean" not in frozen
     for wrong in (["--source-weights", "drawn"], ["--only", "BboxHead.3"]):
         with pytest.raises(SystemExit):
             train.parse_arguments(["--data", "x", "--out", "y", "--steps", "1", *wrong])
+
+
+def test_evaluation_names_what_is_wrong_with_its_options(capsys: pytest.CaptureFixture[str]) -> None:
+    """Before it reads anything."""
+    for wrong, words in ((["--crowds", "0"], "--crowds"), (["--close-ups", "99999"], "99999"), (["--scales", "-1"], "found -1"),
+                         (["--close-ups", "--save-close-ups", "x"], "--save-close-ups")):
+        with pytest.raises(SystemExit):
+            evaluate.main([str(SHIPPED), "--data", "absent", *wrong])
+        assert words in capsys.readouterr().err

@@ -29,6 +29,10 @@ MATCH_IOU = 0.5
 IGNORE_BELOW = 8.0
 MAX_CANDIDATES = 3000
 """Best candidates an image that enter suppression: early checkpoints yield tens of thousands."""
+CROWD_SIDE = 640
+"""Pixels a side of the synthetic crowds."""
+LARGEST_CLOSE_UP = 4096
+"""Of `--close-ups`, pixels."""
 
 
 def suppress(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -406,9 +410,9 @@ def report(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
                 row[f"false alarms at equal recall, {len(negatives)} negatives"] = float((alarms >= threshold).sum())
                 row[f"false alarms at 0.5, {len(negatives)} negatives"] = float((alarms >= 0.5).sum())
         for tiles in arguments.crowds:
-            sheets = crowd_sheets([p for p in photos if p.source == "groups"] or photos, 640, tiles, 12)
+            sheets = crowd_sheets([p for p in photos if p.source == "groups"] or photos, CROWD_SIDE, tiles, 12)
             marks = [judge(detect(model, p.image), p.boxes) for p in sheets]
-            row[f"AP crowd {tiles}x{tiles} in 640 px ({sum(int(m.counted.sum()) for m in marks)} faces)"] = pooled_ap(marks)
+            row[f"AP crowd {tiles}x{tiles} in {CROWD_SIDE} px ({sum(int(m.counted.sum()) for m in marks)} faces)"] = pooled_ap(marks)
         for side in arguments.close_ups:
             value, faces, error = close_ups(model, photos, reference, side)
             if faces:
@@ -456,7 +460,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--dev-share", type=float, default=0.03)
     parser.add_argument("--source", help="photographs of this source only")
     parser.add_argument("--scales", type=float, nargs="+", default=[1.0, 0.5, 1.5])
-    parser.add_argument("--crowds", type=int, nargs="*", default=[5, 8], help="tiles a side of synthetic crowds")
+    parser.add_argument("--crowds", type=int, nargs="*", default=[5, 8], help="tiles a side of synthetic crowds (none: leave "
+                        "them out)")
     parser.add_argument("--close-ups", type=int, nargs="*", default=[300, 600], help="sides in pixels to which the "
                         "largest face of photographs that have a large one is enlarged")
     parser.add_argument("--save-close-ups", type=Path, metavar="DIR", help="also write these photographs to DIR/SIDE/, their "
@@ -464,6 +469,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--limit", type=int)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
+    if min(options.scales) <= 0:
+        parser.error(f"--scales are above 0, found {min(options.scales):g}")
+    for tiles in options.crowds:
+        if not 1 <= tiles <= CROWD_SIDE:
+            parser.error(f"--crowds has 1 to {CROWD_SIDE} tiles a side, found {tiles}")
+    for side in options.close_ups:
+        if not 1 <= side <= LARGEST_CLOSE_UP:
+            parser.error(f"--close-ups are 1 to {LARGEST_CLOSE_UP} px, found {side}")
+    if options.save_close_ups is not None and not options.close_ups:
+        parser.error("--save-close-ups writes the photographs of --close-ups, found no size there")
     torch.set_num_threads(options.threads)
     report(options)
 

@@ -272,7 +272,7 @@ def train_in(team: Team, options: argparse.Namespace) -> Path:
     model = RetinaFace()
     if options.init is not None:
         model = load_mean(options.init, options.init_shares)
-        if options.init[0].suffix == ".safetensors" and not options.only:
+        if options.init[0].suffix == ".safetensors":
             # The same crops in every process of a team.
             crops_to_measure = next(iter(data.CropDataset(photos, negatives, [(512, 12, 1.0)], augment, options.seed)))
             restore_norms(model, prepare(crops_to_measure["image"], torch.device("cpu")))
