@@ -508,6 +508,12 @@ def test_training_goes_on_from_a_weights_file(tmp_path: Path) -> None:
     heads = {f"{head}.2.conv1x1.{kind}" for head in ("LandmarkHead", "BboxHead") for kind in ("weight", "bias")}
     trained = changed(whole, train_from(whole, "heads", "--only", "LandmarkHead.2", "BboxHead.2"))
     assert trained and trained <= heads
+    boxes = train_from(SHIPPED, "boxes", "--only", "BboxHead.2")
+    image = 60 * torch.randn(1, 3, 96, 128, generator=torch.Generator().manual_seed(3))
+    before, after = (model.load_detector(str(path)).eval()(image) for path in (SHIPPED, boxes))
+    assert not torch.equal(before[1], after[1])
+    for expected, found in ((before[0], after[0]), (before[2], after[2])):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
     frozen = changed(whole, train_from(whole, "frozen", "--only", "body", "fpn"))
     assert "body.stage1.0.1.weight" in frozen and "body.stage1.0.1.running_mean" not in frozen
     for wrong in (["--source-weights", "drawn"], ["--only", "BboxHead.3"]):
