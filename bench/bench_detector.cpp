@@ -124,6 +124,15 @@ void run(benchmark::State& state, const bench::Size& size, int threads, Isa isa)
     state.counters["fps"] = benchmark::Counter(1, benchmark::Counter::kIsIterationInvariantRate);
 }
 
+void run_camera(benchmark::State& state, PixelFormat format, Rotation rotation, Isa isa) {
+    constexpr int kWidth = 640, kHeight = 480;
+    const std::vector<std::uint8_t> bytes = make_image(kWidth, kHeight);  // more than a frame has
+    const ImageView frame = format == PixelFormat::nv12 ? nv12_view(bytes.data(), kWidth, kHeight, YuvRange::video)
+                                                        : yuyv_view(bytes.data(), kWidth, kHeight, YuvRange::video);
+    detail::Upright upright;
+    for (auto _ : state) benchmark::DoNotOptimize(upright.convert(frame, rotation, {nullptr, 1}, detail::use_vectors(isa)).data);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -140,6 +149,14 @@ int main(int argc, char** argv) {
                 benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) { run(state, size, threads, isa.isa); })
                     ->Unit(benchmark::kMillisecond)
                     ->UseRealTime();
+            }
+        }
+        for (const PixelFormat format : {PixelFormat::nv12, PixelFormat::yuyv}) {
+            for (const Rotation rotation : {Rotation::none, Rotation::clockwise_90}) {
+                const std::string name = std::string("camera/") + (format == PixelFormat::nv12 ? "nv12/" : "yuyv/") +
+                                         std::to_string(static_cast<int>(rotation)) + "/" + to_string(isa.isa);
+                benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) { run_camera(state, format, rotation, isa.isa); })
+                    ->Unit(benchmark::kMillisecond);
             }
         }
     }

@@ -134,7 +134,7 @@ public:
     /// Throws Error (invalid_argument) for a template of no size, or whose points coincide. `isa` reference: no vector instructions (the
     /// result is the same).
     explicit Aligner(const AlignTemplate& crop = arcface_template(), Isa isa = Isa::automatic)
-        : template_(crop), vectors_(isa != Isa::reference && isa != Isa::portable && detail::warp_has_vectors()) {
+        : template_(crop), vectors_(detail::use_vectors(isa)) {
         if (crop.width < 1 || crop.height < 1 || crop.width > kMaxCrop || crop.height > kMaxCrop)
             throw Error(ErrorCode::invalid_argument, "align: crop sides must be 1.." + std::to_string(kMaxCrop) + ", found " +
                                                          std::to_string(crop.width) + " x " + std::to_string(crop.height));
@@ -252,7 +252,7 @@ private:
                 part.chroma_stride = image.chroma_row_stride();
             }
             part.range = image.range;
-            view = colours_.convert(part, Rotation::none);
+            view = colours_.convert(part, Rotation::none, {nullptr, 1}, vectors_);
         }
         detail::WarpSource source{view.data, view.row_stride(), view.width, view.height, bytes_per_pixel(view.format), {0, 1, 2}};
         if (view.format == PixelFormat::bgr8 || view.format == PixelFormat::bgra8) std::swap(source.order[0], source.order[2]);

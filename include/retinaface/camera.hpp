@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "detail/parallel.hpp"
+#include "detail/yuv.hpp"
 #include "image.hpp"
 #include "options.hpp"
 
@@ -39,25 +40,14 @@ inline ImageView yuyv_view(const std::uint8_t* data, int width, int height, YuvR
 
 namespace detail {
 
-/// BT.601 in fixed point, 13 fractional bits (17 in a sum, with the 4 of U and V):
-///   R = y (Y - offset) + rv (V - 128), G = y (Y - offset) - gu (U - 128) - gv (V - 128), B = y (Y - offset) + bu (U - 128).
-/// Within 0.53 of the exact value before clamping to 0..255.
-struct YuvMatrix {
-    int offset, y, rv, gu, gv, bu;
-};
-
-constexpr YuvMatrix yuv_matrix(YuvRange range) {
-    // full: 1, 1.402, 0.344136, 0.714136, 1.772. video: luma times 255 / 219, chroma times 255 / 224.
-    return range == YuvRange::full ? YuvMatrix{0, 8192, 11485, 2819, 5850, 14516} : YuvMatrix{16, 9539, 13075, 3209, 6660, 16525};
-}
-
 /// Turns any valid ImageView into one of packed colours that stands upright. Keeps its buffers from call to call.
 class Upright {
 public:
     /// `image` itself where nothing is to do; else packed rows, valid until the next call: rgb8 of YUV formats, else the image's own
     /// format. NV12 and NV21: U and V are interpolated between the centres of their blocks, as JPEG decoders do; YUYV: they hold for
     /// their pair. Bands of rows are split over threads. Throws Error (invalid_argument) for an image that is not valid.
-    ImageView convert(const ImageView& image, Rotation rotation, const Parallel& parallel = {nullptr, 1}) {
+    ImageView convert(const ImageView& image, Rotation rotation, const Parallel& parallel = {nullptr, 1},
+                      bool vectors = use_vectors(Isa::automatic)) {
         validate(image);
         const bool yuv = is_yuv(image.format);
         if (rotation == Rotation::none && !yuv) return image;
@@ -76,7 +66,7 @@ public:
         parallel.bands(image.height, kStrip, [&](int begin, int end, int index) {
             Band& band = bands_[static_cast<std::size_t>(index)];
             if (rotation == Rotation::none) {
-                for (int y = begin; y < end; ++y) colours(image, y, band, pixels_.data() + y * source_row);
+                for (int y = begin; y < end; ++y) colours(image, y, vectors, band, pixels_.data() + y * source_row);
                 return;
             }
             // Rows of the frame become columns: a strip of rows at a time, so that a line of cache is written once.
@@ -86,7 +76,7 @@ public:
                 for (int i = 0; i < count; ++i) {
                     std::uint8_t* const row = band.strip.data() + i * source_row;
                     rows[i] = yuv ? row : image.row(first + i);
-                    if (yuv) colours(image, first + i, band, row);
+                    if (yuv) colours(image, first + i, vectors, band, row);
                 }
                 if (channels == 3)
                     place<3>(rows, first, count, image.width, image.height, rotation);
@@ -104,66 +94,25 @@ private:
 
     /// Rows that one thread works on.
     struct Band {
-        std::vector<std::uint8_t> strip;  ///< kStrip rows of colours
-        std::vector<int> chroma;          ///< four times U and V of a row, interpolated down, with a pair more on either side
-    };
-
-    static std::uint8_t clamp(int fixed) { return static_cast<std::uint8_t>(std::min(std::max(fixed >> 17, 0), 255)); }
-
-    /// One pixel from its Y and sixteen times its U and V.
-    struct Colour {
-        const YuvMatrix m;
-        explicit Colour(YuvRange range) : m(yuv_matrix(range)) {}
-
-        void operator()(int y, int u, int v, std::uint8_t* dst) const {
-            const int luma = m.y * 16 * (y - m.offset) + (1 << 16);
-            u -= 16 * 128;
-            v -= 16 * 128;
-            dst[0] = clamp(luma + m.rv * v);
-            dst[1] = clamp(luma - m.gu * u - m.gv * v);
-            dst[2] = clamp(luma + m.bu * u);
-        }
+        std::vector<std::uint8_t> strip;   ///< kStrip rows of colours
+        std::vector<std::int16_t> chroma;  ///< four times U and V of a row, interpolated down, with a pair more on either side
     };
 
     /// Row y of a YUV image as rgb8.
-    static void colours(const ImageView& image, int y, Band& band, std::uint8_t* dst) {
-        if (image.format == PixelFormat::yuyv)
-            colours_of_pairs(image, y, dst);
-        else
-            colours_of_blocks(image, y, band.chroma.data(), dst);
-    }
-
-    static void colours_of_pairs(const ImageView& image, int y, std::uint8_t* dst) {
-        const Colour colour(image.range);
-        const std::uint8_t* row = image.row(y);
-        for (int x = 0; x < image.width; x += 2, row += 4, dst += 6) {
-            const int u = 16 * row[1], v = 16 * row[3];
-            colour(row[0], u, v, dst);
-            if (x + 1 < image.width) colour(row[2], u, v, dst + 3);
-        }
-    }
-
-    /// A pixel's own block counts 3/4, the one on its other side 1/4, down and across.
-    static void colours_of_blocks(const ImageView& image, int y, int* chroma, std::uint8_t* dst) {
-        const Colour colour(image.range);
-        const int columns = (image.width + 1) / 2, last = (image.height + 1) / 2 - 1;
+    static void colours(const ImageView& image, int y, bool vectors, Band& band, std::uint8_t* dst) {
+        const YuvMatrix matrix = yuv_matrix(image.range);
+        if (image.format == PixelFormat::yuyv) return yuv_pairs(matrix, image.row(y), image.width, vectors, dst);
+        // Down as across: a row's own blocks count 3/4, those on its other side 1/4.
+        const int count = image.width + image.width % 2, last = (image.height + 1) / 2 - 1;
         const std::uint8_t* own = image.chroma_row(y / 2);
         const std::uint8_t* other = image.chroma_row(std::min(std::max(y / 2 + (y % 2 != 0 ? 1 : -1), 0), last));
-        // Pairs, with the first and the last once more outside.
-        int* pairs = chroma + 2;
-        for (int i = 0; i < 2 * columns; ++i) pairs[i] = 3 * own[i] + other[i];
+        std::int16_t* pairs = band.chroma.data() + 2;
+        yuv_blend(own, other, count, vectors, pairs);
         for (int i = 0; i < 2; ++i) {
             pairs[i - 2] = pairs[i];
-            pairs[2 * columns + i] = pairs[2 * columns - 2 + i];
+            pairs[count + i] = pairs[count - 2 + i];
         }
-
-        const std::uint8_t* row = image.row(y);
-        const int u = image.format == PixelFormat::nv12 ? 0 : 1, v = 1 - u;
-        for (int x = 0; x + 1 < image.width; x += 2, pairs += 2, dst += 6) {
-            colour(row[x], 3 * pairs[u] + pairs[u - 2], 3 * pairs[v] + pairs[v - 2], dst);
-            colour(row[x + 1], 3 * pairs[u] + pairs[u + 2], 3 * pairs[v] + pairs[v + 2], dst + 3);
-        }
-        if (image.width % 2 != 0) colour(row[image.width - 1], 3 * pairs[u] + pairs[u - 2], 3 * pairs[v] + pairs[v - 2], dst);
+        yuv_blocks(matrix, {image.row(y), pairs, image.width, image.format == PixelFormat::nv12 ? 0 : 1}, vectors, dst);
     }
 
     /// Puts `count` rows of the frame, from row `first` on, where they belong in the upright picture.

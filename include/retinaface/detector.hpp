@@ -143,7 +143,9 @@ public:
     }
 
     /// The image as the network sees it, but for its size: turned upright, packed colours.
-    ImageView upright(const ImageView& image, Workspace& w) const { return w.upright_.convert(image, options_.rotation, parallel()); }
+    ImageView upright(const ImageView& image, Workspace& w) const {
+        return w.upright_.convert(image, options_.rotation, parallel(), use_vectors(network_->table().isa));
+    }
 
     /// `image` stands upright.
     RawOutputs forward(const ImageView& image, const SizePolicy& policy, Workspace& w) const {

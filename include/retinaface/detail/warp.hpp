@@ -8,13 +8,7 @@
 #include <vector>
 
 #include "../image.hpp"
-
-#if RETINAFACE_X86_64 && (!defined(RETINAFACE_STATIC_DISPATCH) || RETINAFACE_BASELINE_AVX2)
-#define RETINAFACE_WARP_AVX2 1
-#include <immintrin.h>
-#else
-#define RETINAFACE_WARP_AVX2 0
-#endif
+#include "vectors.hpp"
 
 RETINAFACE_BEGIN_NAMESPACE
 namespace detail {
@@ -65,7 +59,7 @@ inline void warp_row_anywhere(const WarpSource& source, WarpPosition at, WarpPos
     }
 }
 
-#if RETINAFACE_WARP_AVX2
+#if RETINAFACE_PIXELS_AVX2
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
 #else
@@ -155,7 +149,7 @@ inline void mean_row(const std::uint16_t* sums, std::ptrdiff_t bytes, int factor
 #endif
 
 inline void add_bytes(const std::uint8_t* src, std::size_t count, std::uint16_t* sums, bool vectors) {
-#if RETINAFACE_WARP_AVX2
+#if RETINAFACE_PIXELS_AVX2
     if (vectors) return avx2::add_bytes(src, count, sums);
 #endif
     (void)vectors;
@@ -164,7 +158,7 @@ inline void add_bytes(const std::uint8_t* src, std::size_t count, std::uint16_t*
 
 inline void mean_row(const std::uint16_t* sums, std::ptrdiff_t bytes, int factor, int width, float scale, std::uint8_t* dst,
                      bool vectors) {
-#if RETINAFACE_WARP_AVX2
+#if RETINAFACE_PIXELS_AVX2
     if (vectors) return avx2::mean_row(sums, bytes, factor, width, scale, dst);
 #endif
     (void)vectors;
@@ -174,15 +168,6 @@ inline void mean_row(const std::uint16_t* sums, std::ptrdiff_t bytes, int factor
             for (int i = 0; i < factor; ++i) total += sums[i * bytes + c];
             dst[c] = static_cast<std::uint8_t>(static_cast<float>(total) * scale + 0.5f);
         }
-}
-
-/// Whether this CPU runs the vector paths.
-inline bool warp_has_vectors() noexcept {
-#if RETINAFACE_WARP_AVX2
-    return __builtin_cpu_supports("avx2");
-#else
-    return false;
-#endif
 }
 
 /// Rows [0, height) of `width` pixels, three bytes each, packed: pixel (x, y) from origin + x * step + y * (-step.y, step.x), a turned
@@ -195,7 +180,7 @@ inline void warp(const WarpSource& source, WarpPosition origin, WarpPosition ste
         const WarpPosition row{origin.x - y * step.y, origin.y + y * step.x};
         const auto at = [&](int x) { return WarpPosition{row.x + x * step.x, row.y + x * step.y}; };
         int begin = width, end = width;
-#if RETINAFACE_WARP_AVX2
+#if RETINAFACE_PIXELS_AVX2
         if (vectors) {
             const auto inside = [&](int x) {
                 const WarpPosition p = at(x);
@@ -209,7 +194,7 @@ inline void warp(const WarpSource& source, WarpPosition origin, WarpPosition ste
         }
 #endif
         // The stretch first: it may write into what follows.
-#if RETINAFACE_WARP_AVX2
+#if RETINAFACE_PIXELS_AVX2
         if (begin < end) avx2::warp_row_inside(source, at(begin), step, end - begin, dst + std::ptrdiff_t{3} * begin);
 #endif
         (void)vectors;
