@@ -143,9 +143,9 @@ inline int yuv_blend(const std::uint8_t* own, const std::uint8_t* other, int cou
 #else
 #pragma GCC pop_options
 #endif
-#endif
+namespace yuv_vectors = avx2;
 
-#if RETINAFACE_PIXELS_NEON
+#elif RETINAFACE_PIXELS_NEON
 namespace neon {
 
 /// Eight pixels' colours: Y as words, sixteen times U and V.
@@ -204,28 +204,25 @@ inline int yuv_blend(const std::uint8_t* own, const std::uint8_t* other, int cou
 }
 
 }  // namespace neon
+namespace yuv_vectors = neon;
+
+#else
+/// No vectors in this build: they make nothing, and what follows makes all.
+namespace yuv_vectors {
+inline int yuv_blocks(const YuvMatrix&, const BlockRow&, std::uint8_t*) { return 0; }
+inline int yuv_pairs(const YuvMatrix&, const std::uint8_t*, int, std::uint8_t*) { return 0; }
+inline int yuv_blend(const std::uint8_t*, const std::uint8_t*, int, std::int16_t*) { return 0; }
+}  // namespace yuv_vectors
 #endif
 
 /// dst[i] = 3 * own[i] + other[i].
 inline void yuv_blend(const std::uint8_t* own, const std::uint8_t* other, int count, bool vectors, std::int16_t* dst) {
-    int i = 0;
-#if RETINAFACE_PIXELS_AVX2
-    if (vectors) i = avx2::yuv_blend(own, other, count, dst);
-#elif RETINAFACE_PIXELS_NEON
-    if (vectors) i = neon::yuv_blend(own, other, count, dst);
-#endif
-    (void)vectors;
+    int i = vectors ? yuv_vectors::yuv_blend(own, other, count, dst) : 0;
     for (; i < count; ++i) dst[i] = static_cast<std::int16_t>(3 * own[i] + other[i]);
 }
 
 inline void yuv_blocks(const YuvMatrix& m, const BlockRow& row, bool vectors, std::uint8_t* dst) {
-    int x = 0;
-#if RETINAFACE_PIXELS_AVX2
-    if (vectors) x = avx2::yuv_blocks(m, row, dst);
-#elif RETINAFACE_PIXELS_NEON
-    if (vectors) x = neon::yuv_blocks(m, row, dst);
-#endif
-    (void)vectors;
+    int x = vectors ? yuv_vectors::yuv_blocks(m, row, dst) : 0;
     const int u = row.u, v = 1 - u;
     for (; x < row.width; x += 2) {
         const std::int16_t *left = row.pairs + x - 2, *own = left + 2, *right = own + 2;
@@ -237,13 +234,7 @@ inline void yuv_blocks(const YuvMatrix& m, const BlockRow& row, bool vectors, st
 
 /// A row of YUYV: U and V hold for their pair of pixels.
 inline void yuv_pairs(const YuvMatrix& m, const std::uint8_t* row, int width, bool vectors, std::uint8_t* dst) {
-    int x = 0;
-#if RETINAFACE_PIXELS_AVX2
-    if (vectors) x = avx2::yuv_pairs(m, row, width, dst);
-#elif RETINAFACE_PIXELS_NEON
-    if (vectors) x = neon::yuv_pairs(m, row, width, dst);
-#endif
-    (void)vectors;
+    int x = vectors ? yuv_vectors::yuv_pairs(m, row, width, dst) : 0;
     for (; x < width; x += 2) {
         const std::uint8_t* pair = row + 2 * x;
         const int u = 16 * pair[1], v = 16 * pair[3];
