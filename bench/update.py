@@ -137,7 +137,7 @@ def main():
     arguments = parser.parse_args()
     arguments.rounds, arguments.burst = (2, 5) if arguments.quick else (14, 8)
     if not arguments.no_build:
-        switches = {"BUILD_BENCH": "ON", "BUILD_TESTS": "OFF", "BUILD_EXAMPLES": "OFF", "INSTALL": "OFF"}
+        switches = {"BUILD_BENCH": "ON", "BUILD_TESTS": "OFF", "BUILD_CLI": "OFF", "BUILD_EXAMPLES": "OFF", "INSTALL": "OFF"}
         configure = ["cmake", "-S", str(ROOT), "-B", str(compare.BUILD), "-DCMAKE_BUILD_TYPE=Release"]
         configure += [f"-DRETINAFACE_{name}={value}" for name, value in switches.items()]
         subprocess.run(configure, check=True, stdout=subprocess.DEVNULL)

@@ -32,7 +32,7 @@ function(retinaface_header_library target header package)
     mark_as_advanced(${prefix}_INCLUDE_DIR)
     if(NOT ${prefix}_INCLUDE_DIR)
         message(FATAL_ERROR "retinaface: <${header}> not found: install it (Debian: apt-get install ${package}), point "
-                            "CMAKE_PREFIX_PATH at it, or switch off RETINAFACE_BUILD_EXAMPLES and RETINAFACE_BUILD_TESTS")
+                            "CMAKE_PREFIX_PATH at it, or switch off RETINAFACE_BUILD_CLI and RETINAFACE_BUILD_TESTS")
     endif()
     add_library(${target} INTERFACE IMPORTED GLOBAL)
     target_include_directories(${target} INTERFACE ${${prefix}_INCLUDE_DIR})
