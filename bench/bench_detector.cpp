@@ -106,14 +106,11 @@ void run(benchmark::State& state, const bench::Size& size, int threads, Isa isa)
     const int calls = std::clamp(static_cast<int>(state.iterations()), 3, 31);
     const double total_ms = median_ms(calls, [&] { detector.detect(image, workspace); });
     const double post_ms = median_ms(calls, [&] { detector.decode(outputs, decode_workspace); });
-    const kernels::KernelTable& table = *kernels::select(isa);
-    detail::AlignedBuffer staged(table.stem_row_size(size.width, 3, 2));
-    layers::Pixels pixels;
-    pixels.image = image;
-    pixels.width = size.width;
-    pixels.height = size.height;
+    const auto load = kernels::find<kernels::LoadPixels<3, 2, 8>>(isa);
+    detail::AlignedBuffer staged(load.row_size(size.width));
+    const float mean[3] = {104, 117, 123};
     const double staging_ms = median_ms(calls, [&] {
-        for (int y = 0; y < size.height; ++y) pixels.load_row(table, y, 3, 2, staged.data());
+        for (int y = 0; y < size.height; ++y) load.run({image.row(y), size.width, 3, size.width, mean, staged.data()});
     });
     const double pre_ms = staging_ms / threads;
     state.counters["pre_ms"] = pre_ms;
@@ -129,8 +126,9 @@ void run_camera(benchmark::State& state, PixelFormat format, Rotation rotation, 
     const std::vector<std::uint8_t> bytes = make_image(kWidth, kHeight);  // more than a frame has
     const ImageView frame = format == PixelFormat::nv12 ? nv12_view(bytes.data(), kWidth, kHeight, YuvRange::video)
                                                         : yuyv_view(bytes.data(), kWidth, kHeight, YuvRange::video);
+    const detail::YuvKernels yuv(isa);
     detail::Upright upright;
-    for (auto _ : state) benchmark::DoNotOptimize(upright.convert(frame, rotation, {nullptr, 1}, detail::use_vectors(isa)).data);
+    for (auto _ : state) benchmark::DoNotOptimize(upright.convert(frame, rotation, {nullptr, 1}, yuv).data);
 }
 
 }  // namespace

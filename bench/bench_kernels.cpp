@@ -1,13 +1,15 @@
-// Every kernel at every shape that this network has at VGA (or --size=WxH), for every instruction set of this CPU:
-// kernel/layer/isa. An iteration is one layer of one frame. Counters: FLOP/s (of the cheapest algorithm: see Shape::macs),
-// effective FLOP/s (of the direct computation), bytes/s, share of the measured peak, floor, and how often a frame runs the layer.
+// Every kernel at every shape that the network has at VGA (or --size=WxH), for every instruction set of this CPU: kernel/layer/isa. An
+// iteration is one layer of one frame. Counters: FLOP/s (of the cheapest algorithm: see Shape::macs), effective FLOP/s (of the direct
+// computation), bytes/s, share of the measured peak, floor, and how often a frame runs the layer.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <memory>
 #include <random>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -17,6 +19,7 @@
 namespace {
 
 using bench::Shape;
+using retinaface::Isa;
 using retinaface::detail::AlignedBuffer;
 namespace kernels = retinaface::kernels;
 namespace layers = retinaface::layers;
@@ -60,171 +63,175 @@ private:
     AlignedBuffer values_;
 };
 
-/// frame() is one layer of one frame; specialised for every parameter struct of kernel_list.inc. (A kernel without is named by
-/// check_list.)
-template <class Args>
+/// One layer of one frame, on memory as the network has it.
 class Layer {
 public:
-    Layer(const Shape&, const kernels::KernelTable&) {}
-    void frame() {}
+    virtual ~Layer() = default;
+    virtual void frame() = 0;
 };
 
-template <>
-class Layer<kernels::LoadPixelsArgs> {
+class LoadPixels final : public Layer {
 public:
-    Layer(const Shape& s, const kernels::KernelTable& table)
-        : s_(s), table_(table), image_(count(s.width, s.height, 3), 100), rows_(table.stem_row_size(s.width, 3, 2)), dst_(3 * rows_) {}
-    void frame() {
-        for (int y = 0; y < s_.height; ++y)
-            table_.load_pixels({image_.data() + count(y, s_.width, 3), s_.width, 3, s_.width, 3, 2, mean_,
-                                dst_.data() + static_cast<std::size_t>(y % 3) * rows_});
+    LoadPixels(const Shape& s, Isa isa)
+        : s_(s), kernel_(kernels::find<kernels::LoadPixels<3, 2, 8>>(isa)), image_(s.in.size(), 100), row_(kernel_.row_size(s.in.width)),
+          dst_(3 * row_) {}
+    void frame() override {
+        for (int y = 0; y < s_.in.height; ++y)
+            kernel_.run({image_.data() + count(y, s_.in.width, 3), s_.in.width, 3, s_.in.width, mean_,
+                         dst_.data() + static_cast<std::size_t>(y % 3) * row_});
     }
 
 private:
     Shape s_;
-    const kernels::KernelTable& table_;
+    kernels::LoadPixels<3, 2, 8> kernel_;
     std::vector<std::uint8_t> image_;
-    std::size_t rows_;
+    std::size_t row_;
     AlignedBuffer dst_;
     float mean_[3] = {104, 117, 123};
 };
 
-template <>
-class Layer<kernels::StemArgs> {
+class Stem final : public Layer {
 public:
-    Layer(const Shape& s, const kernels::KernelTable& table)
-        : s_(s), table_(table), weights_(random_values(27 * 8, -0.1f, 0.1f)), bias_(random_values(8, -1, 1)),
-          dst_(s.width_out(), s.height_out(), 8, 4) {
-        const std::vector<std::uint8_t> line(count(s.width, 3), 100);
+    Stem(const Shape& s, Isa isa)
+        : s_(s), kernel_(kernels::find<kernels::Stem<3, 2, 8>>(isa)), weights_(random_values(27 * 8, -0.1f, 0.1f)),
+          bias_(random_values(8, -1, 1)), dst_(s.out.width, s.out.height, 8, 4) {
+        const auto load = kernels::find<kernels::LoadPixels<3, 2, 8>>(isa);
+        const std::vector<std::uint8_t> line(count(s.in.width, 3), 100);
         const float mean[3] = {104, 117, 123};
         for (int i = 0; i < 3; ++i) {
-            staged_[i] = AlignedBuffer(table.stem_row_size(s.width, 3, 2));
-            table.load_pixels({line.data(), s.width, 3, s.width, 3, 2, mean, staged_[i].data()});
+            staged_[i] = AlignedBuffer(load.row_size(s.in.width));
+            load.run({line.data(), s.in.width, 3, s.in.width, mean, staged_[i].data()});
             rows_[i] = staged_[i].data();
         }
     }
-    void frame() {
-        for (int y = 0; y < s_.height_out(); ++y)
-            table_.stem({rows_, s_.width, 3, 3, 2, 8, weights_.data(), bias_.data(), kSlope, dst_.row(y)});
+    void frame() override {
+        for (int y = 0; y < s_.out.height; ++y)
+            kernel_.run({rows_, s_.in.width, 3, weights_.data(), bias_.data(), kSlope, dst_.row(y)});
     }
 
 private:
     Shape s_;
-    const kernels::KernelTable& table_;
+    kernels::Stem<3, 2, 8> kernel_;
     AlignedBuffer weights_, bias_, staged_[3];
     const float* rows_[3];
     Rows dst_;
 };
 
-template <>
-class Layer<kernels::DepthwiseArgs> {
+class Depthwise final : public Layer {
 public:
-    Layer(const Shape& s, const kernels::KernelTable& table)
-        : s_(s), table_(table), weights_(random_values(count(9, s.channels_in), -0.1f, 0.1f)),
-          bias_(random_values(count(s.channels_in, 1), -1, 1)), zeros_(count(s.width, s.channels_in)),
-          src_(s.width, s.height, s.channels_in, s.streamed ? 16 : s.height), band_(band_rows(s.width_out(), s.channels_in)),
-          dst_(s.width_out(), s.height_out(), s.channels_in, band_) {
+    Depthwise(const Shape& s, Isa isa)
+        : s_(s), kernel_(kernels::find<kernels::DepthwiseConv3x3>(isa)), weights_(random_values(count(9, s.in.channels), -0.1f, 0.1f)),
+          bias_(random_values(count(s.in.channels, 1), -1, 1)), zeros_(count(s.in.width, s.in.channels)),
+          src_(s.in.width, s.in.height, s.in.channels, s.streamed ? 16 : s.in.height), band_(band_rows(s.out.width, s.in.channels)),
+          dst_(s.out.width, s.out.height, s.in.channels, band_) {
         std::memset(zeros_.data(), 0, zeros_.size() * sizeof(float));
     }
-    void frame() {
-        const auto row = [&](int y) -> const float* { return y < 0 || y >= s_.height ? zeros_.data() : src_.row(y); };
-        for (int begin = 0; begin < s_.height_out(); begin += band_) {
-            const int end = std::min(begin + band_, s_.height_out());
+    void frame() override {
+        const auto row = [&](int y) -> const float* { return y < 0 || y >= s_.in.height ? zeros_.data() : src_.row(y); };
+        for (int begin = 0; begin < s_.out.height; begin += band_) {
+            const int end = std::min(begin + band_, s_.out.height);
             for (int y = begin; y < end; y += 2) {
-                kernels::DepthwiseArgs args{{}, std::min(2, end - y), s_.width, s_.width_out(), s_.channels_in, s_.stride,
-                                            weights_.data(), bias_.data(), kSlope, dst_.row(y)};
+                kernels::DepthwiseConv3x3Args args{{},        std::min(2, end - y), s_.in.width,  s_.out.width, s_.in.channels,
+                                                   s_.stride, weights_.data(),      bias_.data(), kSlope,       dst_.row(y)};
                 for (int i = 0; i < 3 + (args.rows_out - 1) * s_.stride; ++i) args.rows[i] = row(y * s_.stride - 1 + i);
-                table_.dwconv3x3(args);
+                kernel_.run(args);
             }
         }
     }
 
 private:
     Shape s_;
-    const kernels::KernelTable& table_;
+    kernels::DepthwiseConv3x3 kernel_;
     AlignedBuffer weights_, bias_, zeros_;
     Rows src_;
     int band_;
     Rows dst_;
 };
 
-template <>
-class Layer<kernels::GemmArgs> {
+class Gemm final : public Layer {
 public:
-    Layer(const Shape& s, const kernels::KernelTable& table)
-        : s_(s), table_(table), band_(s.banded ? band_rows(s.width, s.channels_in) : s.upsample ? 1 : s.height),
-          weights_(table.gemm_packed_size(s.channels_in, s.channels_out)), bias_(random_values(count(s.channels_out, 1), -1, 1)),
-          src_(s.width, s.height, s.channels_in, s.banded ? band_ : s.height),
-          dst_(s.width, s.height, s.channels_out, s.streamed ? 3 * band_ : s.height),
-          up_(layers::strided(s.width, 2), layers::strided(s.height, 2), s.upsample ? s.channels_out : 1, s.height) {
-        const AlignedBuffer weights = random_values(count(s.channels_in, s.channels_out), -0.1f, 0.1f);
-        table.gemm_pack(weights.data(), s.channels_in, s.channels_out, weights_.data());
+    Gemm(const Shape& s, Isa isa)
+        : s_(s), kernel_(kernels::find<kernels::Gemm>(isa)),
+          band_(s.banded ? band_rows(s.in.width, s.in.channels) : s.upsampled ? 1 : s.in.height),
+          weights_(kernel_.packed_size(s.in.channels, s.out.channels)), bias_(random_values(count(s.out.channels, 1), -1, 1)),
+          src_(s.in.width, s.in.height, s.in.channels, s.banded ? band_ : s.in.height),
+          dst_(s.in.width, s.in.height, s.out.channels, s.streamed ? 3 * band_ : s.in.height),
+          up_(layers::strided(s.in.width, 2), layers::strided(s.in.height, 2), s.upsampled ? s.out.channels : 1, s.in.height) {
+        const AlignedBuffer weights = random_values(count(s.in.channels, s.out.channels), -0.1f, 0.1f);
+        kernel_.pack(weights.data(), s.in.channels, s.out.channels, weights_.data());
     }
-    void frame() {
-        for (int y = 0; y < s_.height; y += band_) {
-            const int rows = std::min(band_, s_.height - y);
-            table_.gemm({src_.row(y), s_.channels_in, weights_.data(), bias_.data(), dst_.row(y), s_.channels_out, rows * s_.width,
-                         s_.channels_in, s_.channels_out, kSlope, s_.upsample ? up_.row(y / 2) : nullptr, s_.channels_out});
+    void frame() override {
+        for (int y = 0; y < s_.in.height; y += band_) {
+            const int rows = std::min(band_, s_.in.height - y);
+            kernel_.run({src_.row(y), s_.in.channels, weights_.data(), bias_.data(), dst_.row(y), s_.out.channels, rows * s_.in.width,
+                         s_.in.channels, s_.out.channels, kSlope, s_.upsampled ? up_.row(y / 2) : nullptr, s_.out.channels});
         }
     }
 
 private:
     Shape s_;
-    const kernels::KernelTable& table_;
+    kernels::Gemm kernel_;
     int band_;
     AlignedBuffer weights_, bias_;
     Rows src_, dst_, up_;
 };
 
-template <>
-class Layer<kernels::Conv3x3Args> {
+class Conv3x3 final : public Layer {
 public:
-    Layer(const Shape& s, const kernels::KernelTable& table)
-        : s_(s), table_(table), weights_(table.conv3x3_packed_size(s.channels_in, s.channels_out)),
-          bias_(random_values(count(s.channels_out, 1), -1, 1)),
-          scratch_(table.conv3x3_scratch(s.channels_in, s.channels_out)), src_(s.width, s.height, s.channels_in, s.height),
+    Conv3x3(const Shape& s, Isa isa)
+        : s_(s), kernel_(kernels::find<kernels::Conv3x3>(isa)), weights_(kernel_.packed_size(s.in.channels, s.out.channels)),
+          bias_(random_values(count(s.out.channels, 1), -1, 1)), scratch_(kernel_.scratch(s.in.channels, s.out.channels)),
+          src_(s.in.width, s.in.height, s.in.channels, s.in.height),
           // The network's first sink is a slice of a map of 64 channels, its second a map of its own.
-          first_(s.width, s.height, 64, s.height), second_(s.width, s.height, std::max(16, s.channels_out - s.split), s.height) {
-        const AlignedBuffer weights = random_values(count(9, s.channels_in, s.channels_out), -0.1f, 0.1f);
-        table.conv3x3_pack(weights.data(), s.channels_in, s.channels_out, weights_.data());
+          first_(s.in.width, s.in.height, 64, s.in.height),
+          second_(s.in.width, s.in.height, std::max(16, s.out.channels - s.first_channels), s.in.height) {
+        const AlignedBuffer weights = random_values(count(9, s.in.channels, s.out.channels), -0.1f, 0.1f);
+        kernel_.pack(weights.data(), s.in.channels, s.out.channels, weights_.data());
     }
-    void frame() {
-        const int split = s_.split == 0 ? s_.channels_out : s_.split, rest = s_.channels_out - split;
-        table_.conv3x3({src_.row(0), s_.channels_in, s_.height, s_.width, s_.channels_in, s_.channels_out, weights_.data(), bias_.data(),
-                        {{first_.row(0), 64, split, rest > 0 ? 0.0f : kSlope}, {rest > 0 ? second_.row(0) : nullptr, rest, rest, kSlope}},
-                        0, kernels::conv3x3_tiles(s_.height, s_.width), scratch_.data()});
+    void frame() override {
+        const int first = s_.first_channels == 0 ? s_.out.channels : s_.first_channels, rest = s_.out.channels - first;
+        kernel_.run({src_.row(0), s_.in.channels, s_.in.height, s_.in.width, s_.in.channels, s_.out.channels, weights_.data(), bias_.data(),
+                     {{first_.row(0), 64, first, rest > 0 ? 0.0f : kSlope}, {rest > 0 ? second_.row(0) : nullptr, rest, rest, kSlope}},
+                     0, kernels::conv3x3_tiles(s_.in.height, s_.in.width), scratch_.data()});
     }
 
 private:
     Shape s_;
-    const kernels::KernelTable& table_;
+    kernels::Conv3x3 kernel_;
     AlignedBuffer weights_, bias_, scratch_;
     Rows src_, first_, second_;
 };
 
-template <>
-class Layer<kernels::ClassLogitsArgs> {
+class ClassLogits final : public Layer {
 public:
-    Layer(const Shape& s, const kernels::KernelTable& table)
-        : s_(s), table_(table), weights_(random_values(count(4, s.channels_in), -0.1f, 0.1f)), bias_(random_values(4, -1, 1)),
-          src_(s.width, s.height, s.channels_in, s.height), dst_(s.width, s.height, 4, s.height) {}
-    void frame() {
-        table_.class_logits({src_.row(0), s_.width * s_.height, s_.channels_in, weights_.data(), bias_.data(), dst_.row(0)});
-    }
+    ClassLogits(const Shape& s, Isa isa)
+        : s_(s), kernel_(kernels::find<kernels::ClassLogits<4>>(isa)), weights_(random_values(count(4, s.in.channels), -0.1f, 0.1f)),
+          bias_(random_values(4, -1, 1)), src_(s.in.width, s.in.height, s.in.channels, s.in.height),
+          dst_(s.in.width, s.in.height, 4, s.in.height) {}
+    void frame() override { kernel_.run({src_.row(0), s_.in.pixels(), s_.in.channels, weights_.data(), bias_.data(), dst_.row(0)}); }
 
 private:
     Shape s_;
-    const kernels::KernelTable& table_;
+    kernels::ClassLogits<4> kernel_;
     AlignedBuffer weights_, bias_;
     Rows src_, dst_;
 };
 
-template <class Args>
-void run(benchmark::State& state, const Shape& shape, const kernels::KernelTable& table, double peak) {
-    Layer<Args> layer(shape, table);
-    layer.frame();
+std::unique_ptr<Layer> make_layer(const Shape& shape, Isa isa) {
+    if (shape.kernel == "load_pixels") return std::make_unique<LoadPixels>(shape, isa);
+    if (shape.kernel == "stem") return std::make_unique<Stem>(shape, isa);
+    if (shape.kernel == "dwconv3x3") return std::make_unique<Depthwise>(shape, isa);
+    if (shape.kernel == "gemm") return std::make_unique<Gemm>(shape, isa);
+    if (shape.kernel == "conv3x3") return std::make_unique<Conv3x3>(shape, isa);
+    if (shape.kernel == "class_logits") return std::make_unique<ClassLogits>(shape, isa);
+    throw std::runtime_error("bench_kernels does not know the network's kernel " + shape.kernel);
+}
+
+void run(benchmark::State& state, const Shape& shape, Isa isa, double peak) {
+    const std::unique_ptr<Layer> layer = make_layer(shape, isa);
+    layer->frame();
     for (auto _ : state) {
-        layer.frame();
+        layer->frame();
         benchmark::ClobberMemory();
     }
     using benchmark::Counter;
@@ -239,15 +246,6 @@ void run(benchmark::State& state, const Shape& shape, const kernels::KernelTable
         state.counters["peak_share"] = rate(flop / peak);
         state.counters["floor_ms"] = 1e3 * flop / peak;
     }
-}
-
-/// The kernels of the list that no shape uses: a hole in this bench.
-void check_list(const std::vector<Shape>& shapes) {
-#define RETINAFACE_KERNEL(name, Args)                                                                           \
-    if (std::none_of(shapes.begin(), shapes.end(), [](const Shape& s) { return s.kernel == #name; }))           \
-        std::fprintf(stderr, "bench_kernels: shapes.hpp has no shape of the kernel " #name "\n");
-#include "../kernels/kernel_list.inc"
-#undef RETINAFACE_KERNEL
 }
 
 }  // namespace
@@ -265,19 +263,12 @@ int main(int argc, char** argv) {
     if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
     benchmark::AddCustomContext("size", std::to_string(width) + "x" + std::to_string(height));
 
-    const std::vector<Shape> shapes = bench::shapes(width, height);
-    check_list(shapes);
+    const retinaface::Weights weights = retinaface::Weights::load(RETINAFACE_SOURCE_DIR "/tests/data/seeded_mobilenet025.safetensors");
     for (const bench::IsaPeak& isa : bench::available_isas()) {
-        const kernels::KernelTable& table = *kernels::select(isa.isa);
-        for (const Shape& shape : shapes) {
-            const std::string name = shape.kernel + "/" + shape.layer + "/" + table.name;
-#define RETINAFACE_KERNEL(kernel_name, Args)                                                                          \
-    if (shape.kernel == #kernel_name)                                                                                 \
-        benchmark::RegisterBenchmark(name.c_str(), [shape, &table, peak = isa.flops](benchmark::State& state) {        \
-            run<kernels::Args>(state, shape, table, peak);                                                            \
-        })->Unit(benchmark::kMillisecond);
-#include "../kernels/kernel_list.inc"
-#undef RETINAFACE_KERNEL
+        for (const Shape& shape : bench::shapes(weights, width, height)) {
+            const std::string name = shape.kernel + "/" + shape.name + "/" + retinaface::to_string(isa.isa);
+            benchmark::RegisterBenchmark(name.c_str(), [shape, isa](benchmark::State& state) { run(state, shape, isa.isa, isa.flops); })
+                ->Unit(benchmark::kMillisecond);
         }
     }
     benchmark::RunSpecifiedBenchmarks();

@@ -24,7 +24,7 @@
 
 namespace {
 
-using Detector = retinaface::BasicDetector<retinaface::models::MobileNet025, retinaface::models::MobileNet025Light>;
+using Detector = retinaface::AnyDetector;
 using retinaface::ImageView;
 using retinaface::Isa;
 using retinaface::Options;
@@ -32,9 +32,9 @@ using retinaface::Weights;
 using retinaface::Workspace;
 
 Isa parse_isa(const std::string& name) {
-    for (const Isa isa : {Isa::automatic, Isa::reference, Isa::portable, Isa::avx2, Isa::avx512, Isa::neon})
-        if (name == retinaface::to_string(isa)) return isa;
-    throw std::runtime_error("unknown instruction set " + name);
+    Isa isa = Isa::automatic;
+    if (!retinaface::parse_isa(name.c_str(), isa)) throw std::runtime_error("unknown instruction set " + name);
+    return isa;
 }
 
 /// A value in KiB of /proc/self/status, or -1.

@@ -30,7 +30,7 @@ inline std::vector<IsaPeak> available_isas() {
     using retinaface::Isa;
     std::vector<IsaPeak> isas;
     for (const Isa isa : {Isa::avx512, Isa::avx2, Isa::neon, Isa::portable}) {
-        if (retinaface::kernels::select(isa) == nullptr) continue;
+        if (!retinaface::available(isa)) continue;
         isas.push_back({isa, measured_peak(isa)});
         benchmark::AddCustomContext(std::string("peak_gflops_") + retinaface::to_string(isa), std::to_string(isas.back().flops / 1e9));
     }

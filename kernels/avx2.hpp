@@ -12,14 +12,8 @@
 
 RETINAFACE_BEGIN_NAMESPACE
 namespace kernels {
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
-#endif
+RETINAFACE_TARGET_BEGIN("avx2,fma")
 namespace avx2 {
-#define RETINAFACE_THIS_ISA avx2
 #include "avx2/vec.hpp"
 
 #include "generic/common.inl"
@@ -29,15 +23,15 @@ namespace avx2 {
 #include "generic/depthwise.inl"
 #include "generic/winograd.inl"
 #include "generic/logits.inl"
+#include "generic/set.inl"
 
-#include "generic/table.inl"
-#undef RETINAFACE_THIS_ISA
+#include "generic/yuv.inl"
+#include "generic/warp.inl"
+#include "avx2/yuv.inl"
+#include "avx2/warp.inl"
+#include "generic/pixel_set.inl"
 }  // namespace avx2
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+RETINAFACE_TARGET_END
 }  // namespace kernels
 RETINAFACE_END_NAMESPACE
 

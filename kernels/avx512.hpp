@@ -4,6 +4,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "avx2.hpp"
 #include "types.hpp"
 
 #if RETINAFACE_ISA_AVX512
@@ -12,31 +13,35 @@
 
 RETINAFACE_BEGIN_NAMESPACE
 namespace kernels {
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
-#endif
+RETINAFACE_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
 namespace avx512 {
-#define RETINAFACE_THIS_ISA avx512
 #include "avx512/vec.hpp"
 
 #include "generic/common.inl"
 #include "generic/gemm.inl"
-#include "avx512/stem.inl"
+#include "generic/pixels.inl"
+#include "generic/stem.inl"
 #include "generic/depthwise.inl"
 #include "generic/winograd.inl"
 #include "generic/logits.inl"
+#include "avx512/stem.inl"
+#include "generic/set.inl"
 
-#include "generic/table.inl"
-#undef RETINAFACE_THIS_ISA
-}  // namespace avx512
-#if defined(__clang__)
-#pragma clang attribute pop
+// Pixels are bytes and words: AVX2 does them as fast.
+#if RETINAFACE_ISA_AVX2
+template <class Kernel>
+inline Kernel get(Tag<Kernel> kernel) {
+    return avx2::get(kernel);
+}
 #else
-#pragma GCC pop_options
+#include "generic/yuv.inl"
+#include "generic/warp.inl"
+#include "avx2/yuv.inl"
+#include "avx2/warp.inl"
+#include "generic/pixel_set.inl"
 #endif
+}  // namespace avx512
+RETINAFACE_TARGET_END
 }  // namespace kernels
 RETINAFACE_END_NAMESPACE
 

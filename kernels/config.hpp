@@ -89,6 +89,16 @@
 #define RETINAFACE_UNROLL
 #endif
 
+// A target region: functions and templates defined between BEGIN and END may use that instruction set, whatever the compiler's flags.
+#define RETINAFACE_PRAGMA(x) _Pragma(#x)
+#if defined(__clang__)
+#define RETINAFACE_TARGET_BEGIN(features) RETINAFACE_PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))
+#define RETINAFACE_TARGET_END _Pragma("clang attribute pop")
+#elif defined(__GNUC__)
+#define RETINAFACE_TARGET_BEGIN(features) _Pragma("GCC push_options") RETINAFACE_PRAGMA(GCC target(features))
+#define RETINAFACE_TARGET_END _Pragma("GCC pop_options")
+#endif
+
 #if defined(__GNUC__)
 #define RETINAFACE_INLINE inline __attribute__((always_inline))
 #define RETINAFACE_RESTRICT __restrict__

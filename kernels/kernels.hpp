@@ -1,4 +1,4 @@
-// The kernel sets of this build and the choice between them.
+// The kernel sets of this build, and the look-up of one kernel. A program holds the kernels that it looks up, and no other.
 #pragma once
 
 #include "avx2.hpp"
@@ -9,43 +9,27 @@
 #include "types.hpp"
 
 RETINAFACE_BEGIN_NAMESPACE
-
-/// Name of an instruction set as `--isa` and `RETINAFACE_ISA` spell it.
-inline const char* to_string(Isa isa) {
-    switch (isa) {
-        case Isa::automatic: return "auto";
-        case Isa::reference: return "reference";
-        case Isa::portable: return "portable";
-        case Isa::avx2: return "avx2";
-        case Isa::avx512: return "avx512";
-        case Isa::neon: return "neon";
-    }
-    return "unknown";
-}
-
 namespace kernels {
 
-/// The table of `isa`, or nullptr where this build lacks it or this CPU cannot run it. `automatic` gives the best there is.
-inline const KernelTable* select(Isa isa) {
+/// The kernel's functions of an instruction set, which must be available() and not `automatic`.
+template <class Kernel>
+Kernel find(Isa isa) {
+    switch (isa) {
 #if RETINAFACE_ISA_AVX512
-    if ((isa == Isa::avx512 || isa == Isa::automatic) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma"))
-        return &avx512::table();
+        case Isa::avx512: return avx512::get(Tag<Kernel>{});
 #endif
 #if RETINAFACE_ISA_AVX2
-    if ((isa == Isa::avx2 || isa == Isa::automatic) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return &avx2::table();
+        case Isa::avx2: return avx2::get(Tag<Kernel>{});
 #endif
 #if RETINAFACE_ISA_NEON
-    if (isa == Isa::neon || isa == Isa::automatic) return &neon::table();
+        case Isa::neon: return neon::get(Tag<Kernel>{});
 #endif
 #if RETINAFACE_ISA_PORTABLE
-    if (isa == Isa::portable || isa == Isa::automatic) return &portable::table();
+        case Isa::portable: return portable::get(Tag<Kernel>{});
 #endif
-    if (isa == Isa::reference) return &reference::table();
-    return nullptr;
+        default: return reference::get(Tag<Kernel>{});
+    }
 }
 
 }  // namespace kernels
-
 RETINAFACE_END_NAMESPACE

@@ -14,7 +14,6 @@
 RETINAFACE_BEGIN_NAMESPACE
 namespace kernels {
 namespace neon {
-#define RETINAFACE_THIS_ISA neon
 #include "neon/vec.hpp"
 
 #include "generic/common.inl"
@@ -24,9 +23,12 @@ namespace neon {
 #include "generic/depthwise.inl"
 #include "generic/winograd.inl"
 #include "generic/logits.inl"
+#include "generic/set.inl"
 
-#include "generic/table.inl"
-#undef RETINAFACE_THIS_ISA
+#include "generic/yuv.inl"
+#include "generic/warp.inl"
+#include "neon/yuv.inl"
+#include "generic/pixel_set.inl"
 }  // namespace neon
 }  // namespace kernels
 RETINAFACE_END_NAMESPACE

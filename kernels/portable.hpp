@@ -15,7 +15,6 @@
 RETINAFACE_BEGIN_NAMESPACE
 namespace kernels {
 namespace portable {
-#define RETINAFACE_THIS_ISA portable
 #include "portable/vec.hpp"
 
 #include "generic/common.inl"
@@ -25,9 +24,12 @@ namespace portable {
 #include "generic/depthwise.inl"
 #include "generic/winograd.inl"
 #include "generic/logits.inl"
+#include "generic/set.inl"
 
-#include "generic/table.inl"
-#undef RETINAFACE_THIS_ISA
+#include "generic/yuv.inl"
+#include "generic/warp.inl"
+#include "generic/pixels_plain.inl"
+#include "generic/pixel_set.inl"
 }  // namespace portable
 }  // namespace kernels
 RETINAFACE_END_NAMESPACE

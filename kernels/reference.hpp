@@ -9,33 +9,38 @@ namespace reference {
 
 inline double activate(double v, float slope) { return v > v * slope ? v : v * slope; }
 
-/// Staged rows are 3 floats a pixel, kernel / 2 zero pixels before, kernel behind.
-inline std::size_t stem_row_size(int width_padded, int kernel, int) { return 3 * static_cast<std::size_t>(width_padded + 2 * kernel); }
+/// Staged rows are 3 floats a pixel, K / 2 zero pixels before, K after.
+template <int K>
+inline std::size_t interleaved_row_size(int width_padded) {
+    return 3 * static_cast<std::size_t>(width_padded + 2 * K);
+}
 
-inline void load_pixels(const LoadPixelsArgs& p) {
-    for (int x = -(p.kernel / 2); x < p.width_padded + p.kernel; ++x) {
+template <int K>
+inline void load_interleaved(const LoadPixelsArgs& p) {
+    for (int x = -(K / 2); x < p.width_padded + K; ++x) {
         const bool inside = p.src != nullptr && x >= 0 && x < p.width;
         for (int c = 0; c < 3; ++c)
-            p.dst[(x + p.kernel / 2) * 3 + c] =
+            p.dst[(x + K / 2) * 3 + c] =
                 inside ? static_cast<float>(p.src[x * p.channels + (p.channels == 1 ? 0 : c)]) - p.mean[c] : 0.0f;
     }
 }
 
-inline void stem(const StemArgs& s) {
-    for (int x = 0; x < (s.width + s.stride - 1) / s.stride; ++x) {
-        for (int o = 0; o < s.channels_out; ++o) {
+template <int K, int Stride, int ChannelsOut>
+inline void interleaved_stem(const StemArgs& s) {
+    for (int x = 0; x < (s.width + Stride - 1) / Stride; ++x) {
+        for (int o = 0; o < ChannelsOut; ++o) {
             double sum = s.bias[o];
-            for (int ky = 0; ky < s.kernel; ++ky)
-                for (int kx = 0; kx < s.kernel; ++kx)
+            for (int ky = 0; ky < K; ++ky)
+                for (int kx = 0; kx < K; ++kx)
                     for (int c = 0; c < 3; ++c)
-                        sum += static_cast<double>(s.rows[ky][(x * s.stride + kx) * 3 + c]) *
-                               static_cast<double>(s.weights[((ky * s.kernel + kx) * 3 + c) * s.channels_out + o]);
-            s.dst[static_cast<std::ptrdiff_t>(x) * s.channels_out + o] = static_cast<float>(activate(sum, s.slope));
+                        sum += static_cast<double>(s.rows[ky][(x * Stride + kx) * 3 + c]) *
+                               static_cast<double>(s.weights[((ky * K + kx) * 3 + c) * ChannelsOut + o]);
+            s.dst[static_cast<std::ptrdiff_t>(x) * ChannelsOut + o] = static_cast<float>(activate(sum, s.slope));
         }
     }
 }
 
-inline void dwconv3x3(const DepthwiseArgs& d) {
+inline void dwconv3x3(const DepthwiseConv3x3Args& d) {
     float* dst = d.dst;
     for (int y = 0; y < d.rows_out; ++y) {
         for (int x = 0; x < d.width_out; ++x) {
@@ -85,6 +90,7 @@ inline void conv3x3_pack(const float* weights, int channels_in, int channels_out
 }
 
 inline std::size_t conv3x3_scratch(int, int) { return 0; }
+inline int conv3x3_block(int, int) { return 1; }
 
 inline float conv3x3_output(const Conv3x3Args& c, int y, int x, int out, float slope) {
     double sum = c.bias[out];
@@ -116,21 +122,25 @@ inline void conv3x3(const Conv3x3Args& c) {
     }
 }
 
+template <int Outputs>
 inline void class_logits(const ClassLogitsArgs& a) {
     for (int i = 0; i < a.pixels; ++i) {
-        for (int o = 0; o < 4; ++o) {
+        for (int o = 0; o < Outputs; ++o) {
             double sum = a.bias[o];
             for (int c = 0; c < a.channels; ++c)
                 sum += static_cast<double>(a.src[static_cast<std::ptrdiff_t>(i) * a.channels + c]) *
                        static_cast<double>(a.weights[o * a.channels + c]);
-            a.dst[4 * static_cast<std::ptrdiff_t>(i) + o] = static_cast<float>(sum);
+            a.dst[Outputs * static_cast<std::ptrdiff_t>(i) + o] = static_cast<float>(sum);
         }
     }
 }
 
-#define RETINAFACE_THIS_ISA reference
-#include "generic/table.inl"
-#undef RETINAFACE_THIS_ISA
+#include "generic/set.inl"
+
+#include "generic/yuv.inl"
+#include "generic/warp.inl"
+#include "generic/pixels_plain.inl"
+#include "generic/pixel_set.inl"
 
 }  // namespace reference
 }  // namespace kernels

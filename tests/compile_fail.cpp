@@ -7,14 +7,14 @@ using namespace retinaface::layers;
 
 #if RETINAFACE_CASE == 0
 // Everything below, put right.
-using Network = Fused<Conv2d<3, 8, 3, 2>, Separable<8, 16>, Separable<16, 32, 2>>;
+using Network = Fused<Stem<3, 2, 8>, Separable<8, 16>, Separable<16, 32, 2>>;
 static_assert(Network::kStride == 4 && Network::kChannelsOut == 32, "strides multiply");
 Network network;
 Conv2d<16, 24, 3> dense;
 PointwiseConv2d<8, 64> pointwise;
 DepthwiseConv2d<24, 2> depthwise;
 #elif RETINAFACE_CASE == 1
-Fused<Conv2d<3, 8, 3, 2>, Separable<16, 32>> channels_of_neighbours_differ;
+Fused<Stem<3, 2, 8>, Separable<16, 32>> channels_of_neighbours_differ;
 #elif RETINAFACE_CASE == 2
 Conv2d<12, 16, 3> channels_in_are_no_multiple_of_8;
 #elif RETINAFACE_CASE == 3

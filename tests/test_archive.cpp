@@ -369,27 +369,28 @@ TEST_CASE("metadata that is missing is named") {
 TEST_CASE("parameters are taken once, with the shape expected, and none is left") {
     const Weights weights = parse(small_file());
     {
-        detail::Parameters parameters(weights);
-        CHECK(parameters.take("a", {2}) == std::vector<float>{1.5f, -2.0f});
-        CHECK(parameters.take("b", {2, 1}).size() == 2);
-        CHECK_THROWS_WITH_AS(parameters.take("b", {2}), "weights: tensor 'b': expected shape [2], found [2, 1]", Error);
-        CHECK_THROWS_WITH_AS(parameters.take("c", {3}), "weights: tensor 'c': expected F32 or F16, found U8", Error);
-        CHECK_THROWS_WITH_AS(parameters.take("d", {}), "weights: tensor 'd' is missing, expected shape []", Error);
+        detail::Parameters parameters(weights, Isa::reference);
+        const auto root = parameters.root();
+        CHECK(root.take("a", {2}) == std::vector<float>{1.5f, -2.0f});
+        CHECK(root.take("b", {2, 1}).size() == 2);
+        CHECK_THROWS_WITH_AS(root.take("b", {2}), "weights: tensor 'b': expected shape [2], found [2, 1]", Error);
+        CHECK_THROWS_WITH_AS(root.take("c", {3}), "weights: tensor 'c': expected F32 or F16, found U8", Error);
+        CHECK_THROWS_WITH_AS(root.take("d", {}), "weights: tensor 'd' is missing, expected shape []", Error);
     }
     EditableWeights edit(weights);
     edit.metadata = {{"architecture", "test"}};
     edit.remove("c");
     const Weights two = edit.weights();
-    detail::Parameters parameters(two);
-    parameters.take("a", {2});
+    detail::Parameters parameters(two, Isa::reference);
+    parameters.root().take("a", {2});
     CHECK_THROWS_WITH_AS(parameters.finish(), "weights: tensor 'b' does not belong to architecture test", Error);
-    parameters.take("b", {2, 1});
+    parameters.root().take("b", {2, 1});
     CHECK_NOTHROW(parameters.finish());
 
     edit.tensors[1].name = "selftest.b";  // belongs to every file
     const Weights with_selftest = edit.weights();
-    detail::Parameters others(with_selftest);
-    others.take("a", {2});
+    detail::Parameters others(with_selftest, Isa::reference);
+    others.root().take("a", {2});
     CHECK_NOTHROW(others.finish());
 }
 

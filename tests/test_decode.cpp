@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "retinaface/decode.hpp"
+#include "retinaface/models/mobilenet.hpp"
 
 namespace {
 
@@ -44,6 +45,7 @@ std::vector<Anchor> listed_insightface(int height, int width) {
 }
 
 TEST_CASE("anchors are those of the specification, in its order") {
+    const AnchorLayout& layout = models::MobileNet025::kAnchors;
     struct Size {
         int width, height;
     };
@@ -53,7 +55,7 @@ TEST_CASE("anchors are those of the specification, in its order") {
             CAPTURE(size.height);
             CAPTURE(inclusive);
             const Profile& profile = inclusive ? kInsightfaceProfile : kBiubug6Profile;
-            const AnchorGrid grid(size.height, size.width, profile.first_centre);
+            const AnchorGrid grid(layout, size.height, size.width, profile.first_centre);
             const std::vector<Anchor> expected = inclusive ? listed_insightface(size.height, size.width) : listed_biubug6(size.height, size.width);
             REQUIRE(grid.size() == static_cast<int>(expected.size()));
             CHECK(grid.cells() * 2 == grid.size());
@@ -62,12 +64,12 @@ TEST_CASE("anchors are those of the specification, in its order") {
                 const Anchor a = grid[i], b = expected[static_cast<std::size_t>(i)];
                 if (a.x != b.x || a.y != b.y || a.size != b.size) ++wrong;
                 const int level = grid.level(i / 2);
-                if (i / 2 < grid.cells_before(level) || b.size != kAnchorSizes[level][i % 2]) ++wrong;
+                if (i / 2 < grid.cells_before(level) || b.size != layout.sizes[level][i % 2]) ++wrong;
             }
             CHECK(wrong == 0);
         }
     }
-    CHECK(AnchorGrid(480, 640, 0).size() == 12600);
+    CHECK(AnchorGrid(layout, 480, 640, 0).size() == 12600);
 }
 
 InputSize input_of(int width, int height, float scale_x = 1, float scale_y = 1) {

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "network_input.hpp"
-#include "retinaface/detail/trace.hpp"
+#include "retinaface/passes/trace.hpp"
 #include "retinaface/detector.hpp"
 #include "support/isa_under_test.hpp"
 #include "support/shared_files.hpp"
@@ -74,7 +74,7 @@ struct Differences {
         probability = std::max(probability, other.probability);
     }
     void print(const char* what) const {
-        std::printf("%s, %s: box %.3g, landmark %.3g, probability %.3g\n", what, to_string(kernels::select(isa_under_test())->isa),
+        std::printf("%s, %s: box %.3g, landmark %.3g, probability %.3g\n", what, to_string(resolved(isa_under_test())),
                     static_cast<double>(box), static_cast<double>(landmark), static_cast<double>(probability));
     }
 };
@@ -205,9 +205,9 @@ std::string canonical_name(const std::string& module) {
 TEST_CASE("every BatchNorm and activation output is the original's") {
     const Weights *weights = golden_file("biubug6"), *golden = golden_file("biubug6_tiny");
     if (weights == nullptr || golden == nullptr) return;
-    const kernels::KernelTable& table = *kernels::select(isa_under_test());
-    note_isa(table.isa);
-    const models::RetinaFace<models::MobileNet025> network(*weights, kBiubug6Profile, table);
+    const Isa isa = resolved(isa_under_test());
+    note_isa(isa);
+    const models::RetinaFace<models::MobileNet025> network(*weights, kBiubug6Profile, isa);
     std::map<std::string, const Tensor*> expected;
     for (const Tensor& tensor : golden->tensors())
         if (tensor.name.rfind("act.", 0) == 0)
@@ -219,7 +219,7 @@ TEST_CASE("every BatchNorm and activation output is the original's") {
     std::string worst_name;
     std::set<std::string> seen;
     const Tensor& image = *golden->find("image");
-    detail::trace(network, pixels_of(view_of(image), kBiubug6Profile), [&](const std::string& name, const layers::Map& map) {
+    passes::trace(network, pixels_of(view_of(image), kBiubug6Profile), [&](const std::string& name, const layers::Map& map) {
         const auto found = expected.find(name);
         if (found == expected.end()) return;
         CAPTURE(name);
@@ -231,7 +231,7 @@ TEST_CASE("every BatchNorm and activation output is the original's") {
             for (int i = 0; i < map.pixels(); ++i) {
                 const float value = tensor.values[static_cast<std::size_t>(c * map.pixels() + i)];
                 peak = std::max(peak, std::abs(value));
-                difference = std::max(difference, std::abs(map.data[i * map.channels + c] - value));
+                difference = std::max(difference, std::abs(map.data[i * map.pitch + c] - value));
             }
         const float relative = difference / peak;
         CHECK(relative <= 1e-4f);
@@ -241,7 +241,7 @@ TEST_CASE("every BatchNorm and activation output is the original's") {
         }
     });
     CHECK(seen.size() == expected.size());
-    std::printf("layers of tiny, %s: worst %.3g of the peak (%s)\n", table.name, static_cast<double>(worst), worst_name.c_str());
+    std::printf("layers of tiny, %s: worst %.3g of the peak (%s)\n", to_string(isa), static_cast<double>(worst), worst_name.c_str());
 }
 
 TEST_CASE("insightface: its faces lie where biubug6's do") {

@@ -302,7 +302,7 @@ TEST_CASE("options that make no sense are refused") {
 
 TEST_CASE("the paper's augmentation") {
     const Options options = with_paper_augmentation(base());
-    const detail::Passes passes = detail::make_passes(750, 500, options, 1, 0);
+    const detail::Looks passes = detail::make_looks(750, 500, options, 1, 0);
     REQUIRE(passes.count == 10);
     const int expected[5] = {500, 800, 1100, 1400, 1700};
     for (std::size_t i = 0; i < 10; ++i) {

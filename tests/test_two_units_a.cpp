@@ -49,7 +49,7 @@ TEST_CASE("units compiled for different machines live in one program") {
     CHECK(a.scope.find("_base_") != std::string::npos);
     CHECK(b.scope.find("_avx2_") != std::string::npos);
     CHECK(b.isa == "avx2");
-    CHECK(a.isa == retinaface::to_string(retinaface::kernels::select(retinaface::Isa::automatic)->isa));
+    CHECK(a.isa == retinaface::to_string(retinaface::resolved(retinaface::Isa::automatic)));
 #else
     CHECK(b.isa == a.isa);
 #endif

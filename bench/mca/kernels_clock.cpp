@@ -48,32 +48,38 @@ AlignedBuffer filled(std::size_t count) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    const kernels::KernelTable& table = *kernels::select(Isa::automatic);
+    const Isa isa = resolved(Isa::automatic);
+    const auto gemm = kernels::find<kernels::Gemm>(isa);
+    const auto conv3x3 = kernels::find<kernels::Conv3x3>(isa);
+    const auto dwconv3x3 = kernels::find<kernels::DepthwiseConv3x3>(isa);
+    const auto stem = kernels::find<kernels::Stem<3, 2, 8>>(isa);
+    const auto load_pixels = kernels::find<kernels::LoadPixels<3, 2, 8>>(isa);
+    const auto class_logits = kernels::find<kernels::ClassLogits<4>>(isa);
     const std::vector<float> plain(64 * 64 * 9, 0.01f);
     AlignedBuffer in = filled(1 << 16), out = filled(1 << 16), bias = filled(256), scratch = filled(1 << 20);
 
-    AlignedBuffer gemm_weights(table.gemm_packed_size(64, 64));
-    table.gemm_pack(plain.data(), 64, 64, gemm_weights.data());
-    AlignedBuffer conv_weights(table.conv3x3_packed_size(16, 32));
-    table.conv3x3_pack(plain.data(), 16, 32, conv_weights.data());
+    AlignedBuffer gemm_weights(gemm.packed_size(64, 64));
+    gemm.pack(plain.data(), 64, 64, gemm_weights.data());
+    AlignedBuffer conv_weights(conv3x3.packed_size(16, 32));
+    conv3x3.pack(plain.data(), 16, 32, conv_weights.data());
     const std::uint8_t pixels[3 * 512] = {};
     const float mean[3] = {104, 117, 123};
     const float* rows[3] = {in.data(), in.data() + 2048, in.data() + 4096};
 
     std::map<std::string, std::function<void()>> calls;
-    calls["gemm_24x64x64"] = [&] { table.gemm({in.data(), 64, gemm_weights.data(), bias.data(), out.data(), 64, 24, 64, 64, 0.1f, nullptr, 0}); };
+    calls["gemm_24x64x64"] = [&] { gemm.run({in.data(), 64, gemm_weights.data(), bias.data(), out.data(), 64, 24, 64, 64, 0.1f, nullptr, 0}); };
     calls["dwconv3x3_s1_64"] = [&] {
-        table.dwconv3x3({{in.data(), in.data() + 2048, in.data() + 4096, in.data() + 6144}, 2, 32, 32, 64, 1, plain.data(), bias.data(), 0.1f, out.data()});
+        dwconv3x3.run({{in.data(), in.data() + 2048, in.data() + 4096, in.data() + 6144}, 2, 32, 32, 64, 1, plain.data(), bias.data(), 0.1f, out.data()});
     };
     calls["dwconv3x3_s2_32"] = [&] {
-        table.dwconv3x3({{in.data(), in.data() + 2048, in.data() + 4096, in.data() + 6144, in.data() + 8192}, 2, 64, 32, 32, 2, plain.data(), bias.data(), 0.1f, out.data()});
+        dwconv3x3.run({{in.data(), in.data() + 2048, in.data() + 4096, in.data() + 6144, in.data() + 8192}, 2, 64, 32, 32, 2, plain.data(), bias.data(), 0.1f, out.data()});
     };
     calls["conv3x3_16x32"] = [&] {
-        table.conv3x3({in.data(), 16, 16, 16, 16, 32, conv_weights.data(), bias.data(), {{out.data(), 32, 32, 0.1f}, {}}, 0, 16, scratch.data()});
+        conv3x3.run({in.data(), 16, 16, 16, 16, 32, conv_weights.data(), bias.data(), {{out.data(), 32, 32, 0.1f}, {}}, 0, 16, scratch.data()});
     };
-    calls["stem_3x3_s2"] = [&] { table.stem({rows, 256, 3, 3, 2, 8, plain.data(), bias.data(), 0.1f, out.data()}); };
-    calls["load_pixels"] = [&] { table.load_pixels({pixels, 256, 3, 256, 3, 2, mean, in.data()}); };
-    calls["class_logits_64"] = [&] { table.class_logits({in.data(), 64, 64, plain.data(), bias.data(), out.data()}); };
+    calls["stem_3x3_s2"] = [&] { stem.run({rows, 256, 3, plain.data(), bias.data(), 0.1f, out.data()}); };
+    calls["load_pixels"] = [&] { load_pixels.run({pixels, 256, 3, 256, mean, in.data()}); };
+    calls["class_logits_64"] = [&] { class_logits.run({in.data(), 64, 64, plain.data(), bias.data(), out.data()}); };
 
     if (argc < 3) {
         for (const auto& call : calls) std::printf("%s\n", call.first.c_str());

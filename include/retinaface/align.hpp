@@ -131,10 +131,10 @@ struct AlignedCrop {
 /// pixels, so that nothing is skipped. One thread at a time; allocates nothing for an image and a face of sizes already seen.
 class Aligner {
 public:
-    /// Throws Error (invalid_argument) for a template of no size, or whose points coincide. `isa` reference: no vector instructions (the
-    /// result is the same).
+    /// Throws Error: invalid_argument for a template of no size, or whose points coincide; unsupported where
+    /// `isa` is not available (the result is the same on all).
     explicit Aligner(const AlignTemplate& crop = arcface_template(), Isa isa = Isa::automatic)
-        : template_(crop), vectors_(detail::use_vectors(isa)) {
+        : template_(crop), warp_(kernels::find<kernels::WarpRow>(checked(isa))), yuv_(isa), reducer_(isa) {
         if (crop.width < 1 || crop.height < 1 || crop.width > kMaxCrop || crop.height > kMaxCrop)
             throw Error(ErrorCode::invalid_argument, "align: crop sides must be 1.." + std::to_string(kMaxCrop) + ", found " +
                                                          std::to_string(crop.width) + " x " + std::to_string(crop.height));
@@ -174,7 +174,7 @@ public:
         }
 
         int origin_x = 0, origin_y = 0;
-        detail::WarpSource source = pixels_of(image, bounds, origin_x, origin_y);
+        kernels::WarpSource source = pixels_of(image, bounds, origin_x, origin_y);
         Similarity to_source = to_stored;
         to_source.dx -= origin_x;
         to_source.dy -= origin_y;
@@ -188,14 +188,14 @@ public:
                       top = square(std::max(bounds.top - origin_y, 0.0)) - 2;
             const int right = square(std::min(bounds.right - origin_x, source.width + 0.0)) + 4;
             const int bottom = square(std::min(bounds.bottom - origin_y, source.height + 0.0)) + 4;
-            source = reducer_.reduce(source, factor, left, top, right - left, bottom - top, vectors_);
+            source = reducer_.reduce(source, factor, left, top, right - left, bottom - top);
             // Square i has its centre at pixel i * factor + (factor - 1) / 2.
             const auto shift = [&](double d, int first) { return (d - 0.5 * (factor - 1)) / factor - first; };
             to_source = {to_source.a / factor, to_source.b / factor, shift(to_source.dx, left), shift(to_source.dy, top)};
         }
-        const auto fixed = [](double v) { return static_cast<std::int64_t>(std::llround(std::ldexp(v, detail::kWarpPoint))); };
-        detail::warp(source, {fixed(to_source.dx), fixed(to_source.dy)}, {fixed(to_source.a), fixed(to_source.b)},
-                     template_.width, template_.height, vectors_, pixels_.data());
+        const auto fixed = [](double v) { return static_cast<std::int64_t>(std::llround(std::ldexp(v, kernels::kWarpPoint))); };
+        detail::warp(warp_, source, {fixed(to_source.dx), fixed(to_source.dy)}, {fixed(to_source.a), fixed(to_source.b)},
+                     template_.width, template_.height, pixels_.data());
         return result;
     }
 
@@ -234,7 +234,7 @@ private:
 
     /// The pixels to sample: those of the image, or a copy in colours of the part wanted where it is YUV. (origin_x, origin_y): where
     /// they begin.
-    detail::WarpSource pixels_of(const ImageView& image, const Bounds& bounds, int& origin_x, int& origin_y) {
+    kernels::WarpSource pixels_of(const ImageView& image, const Bounds& bounds, int& origin_x, int& origin_y) {
         ImageView view = image;
         if (is_yuv(image.format)) {
             // Whole pairs and blocks, and one more around them: U and V are interpolated.
@@ -252,16 +252,23 @@ private:
                 part.chroma_stride = image.chroma_row_stride();
             }
             part.range = image.range;
-            view = colours_.convert(part, Rotation::none, {nullptr, 1}, vectors_);
+            view = colours_.convert(part, Rotation::none, {nullptr, 1}, yuv_);
         }
-        detail::WarpSource source{view.data, view.row_stride(), view.width, view.height, bytes_per_pixel(view.format), {0, 1, 2}};
+        kernels::WarpSource source{view.data, view.row_stride(), view.width, view.height, bytes_per_pixel(view.format), {0, 1, 2}};
         if (view.format == PixelFormat::bgr8 || view.format == PixelFormat::bgra8) std::swap(source.order[0], source.order[2]);
         if (view.format == PixelFormat::gray8) source.order[1] = source.order[2] = 0;
         return source;
     }
 
+    static Isa checked(Isa isa) {
+        if (!available(isa))
+            throw Error(ErrorCode::unsupported, std::string("align: isa ") + to_string(isa) + " is not in this build or not on this CPU");
+        return resolved(isa);
+    }
+
     AlignTemplate template_;
-    bool vectors_;
+    kernels::WarpRow warp_;
+    detail::YuvKernels yuv_;
     detail::Upright colours_;
     detail::Reducer reducer_;
     std::vector<std::uint8_t> pixels_;

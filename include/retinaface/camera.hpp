@@ -47,7 +47,7 @@ public:
     /// format. NV12 and NV21: U and V are interpolated between the centres of their blocks, as JPEG decoders do; YUYV: they hold for
     /// their pair. Bands of rows are split over threads. Throws Error (invalid_argument) for an image that is not valid.
     ImageView convert(const ImageView& image, Rotation rotation, const Parallel& parallel = {nullptr, 1},
-                      bool vectors = use_vectors(Isa::automatic)) {
+                      const YuvKernels& kernels = YuvKernels(Isa::automatic)) {
         validate(image);
         const bool yuv = is_yuv(image.format);
         if (rotation == Rotation::none && !yuv) return image;
@@ -66,7 +66,7 @@ public:
         parallel.bands(image.height, kStrip, [&](int begin, int end, int index) {
             Band& band = bands_[static_cast<std::size_t>(index)];
             if (rotation == Rotation::none) {
-                for (int y = begin; y < end; ++y) colours(image, y, vectors, band, pixels_.data() + y * source_row);
+                for (int y = begin; y < end; ++y) colours(image, y, kernels, band, pixels_.data() + y * source_row);
                 return;
             }
             // Rows of the frame become columns: a strip of rows at a time, so that a line of cache is written once.
@@ -76,7 +76,7 @@ public:
                 for (int i = 0; i < count; ++i) {
                     std::uint8_t* const row = band.strip.data() + i * source_row;
                     rows[i] = yuv ? row : image.row(first + i);
-                    if (yuv) colours(image, first + i, vectors, band, row);
+                    if (yuv) colours(image, first + i, kernels, band, row);
                 }
                 if (channels == 3)
                     place<3>(rows, first, count, image.width, image.height, rotation);
@@ -99,20 +99,20 @@ private:
     };
 
     /// Row y of a YUV image as rgb8.
-    static void colours(const ImageView& image, int y, bool vectors, Band& band, std::uint8_t* dst) {
-        const YuvMatrix matrix = yuv_matrix(image.range);
-        if (image.format == PixelFormat::yuyv) return yuv_pairs(matrix, image.row(y), image.width, vectors, dst);
+    static void colours(const ImageView& image, int y, const YuvKernels& kernels, Band& band, std::uint8_t* dst) {
+        const auto matrix = yuv_matrix(image.range);
+        if (image.format == PixelFormat::yuyv) return kernels.pairs.run({matrix, image.row(y), image.width, dst});
         // Down as across: a row's own blocks count 3/4, those on its other side 1/4.
         const int count = image.width + image.width % 2, last = (image.height + 1) / 2 - 1;
         const std::uint8_t* own = image.chroma_row(y / 2);
         const std::uint8_t* other = image.chroma_row(std::min(std::max(y / 2 + (y % 2 != 0 ? 1 : -1), 0), last));
         std::int16_t* pairs = band.chroma.data() + 2;
-        yuv_blend(own, other, count, vectors, pairs);
+        kernels.blend.run({own, other, count, pairs});
         for (int i = 0; i < 2; ++i) {
             pairs[i - 2] = pairs[i];
             pairs[count + i] = pairs[count - 2 + i];
         }
-        yuv_blocks(matrix, {image.row(y), pairs, image.width, image.format == PixelFormat::nv12 ? 0 : 1}, vectors, dst);
+        kernels.blocks.run({matrix, {image.row(y), pairs, image.width, image.format == PixelFormat::nv12 ? 0 : 1}, dst});
     }
 
     /// Puts `count` rows of the frame, from row `first` on, where they belong in the upright picture.

@@ -8,16 +8,14 @@
 
 RETINAFACE_BEGIN_NAMESPACE
 
-/// Input, activation, anchors, decoding and suppression rules of a family of weights.
+/// Input, decoding and suppression rules of a family of weights.
 struct Profile {
     const char* name;
 
     // Input: 8-bit values minus mean.
     bool rgb;          ///< channel order of the network's input: R, G, B, else B, G, R
     float mean[3];     ///< in the network's channel order
-    int size_multiple; ///< the input is padded right and bottom with zeros (behind the mean) to a multiple of this
-
-    float slope;  ///< of the leaky ReLU in backbone, pyramid and context; 0: ReLU
+    int size_multiple; ///< the input is padded right and bottom with zeros (after the mean is subtracted) to a multiple of this
 
     // Decoding: centre = anchor + delta * variance_centre * size; size = anchor size * exp(delta * variance_size).
     float variance_centre;
@@ -35,11 +33,11 @@ struct Profile {
 };
 
 /// biubug6/Pytorch_Retinaface, and the weights of this project.
-constexpr Profile kBiubug6Profile = {"biubug6", false, {104, 117, 123}, 1, 0.1f, 0.1f, 0.2f, 0, 0, false, false, false};
+constexpr Profile kBiubug6Profile = {"biubug6", false, {104, 117, 123}, 1, 0.1f, 0.2f, 0, 0, false, false, false};
 /// deepinsight/insightface, RetinaFace mnet.25 and R50. Anchors grow around the centre of a base box of 16 x 16, at every stride.
-constexpr Profile kInsightfaceProfile = {"insightface", true, {0, 0, 0}, 32, 0.0f, 1.0f, 1.0f, 7.5f, 1, true, true, true};
+constexpr Profile kInsightfaceProfile = {"insightface", true, {0, 0, 0}, 32, 1.0f, 1.0f, 7.5f, 1, true, true, true};
 /// The networks of the paper, with this project's decisions where the paper is silent.
-constexpr Profile kPaperProfile = {"paper", false, {104, 117, 123}, 1, 0.0f, 0.1f, 0.2f, 0, 0, false, false, false};
+constexpr Profile kPaperProfile = {"paper", false, {104, 117, 123}, 1, 0.1f, 0.2f, 0, 0, false, false, false};
 
 /// The profile of that name; throws Error (mismatch) where there is none.
 inline const Profile& find_profile(const std::string& name) {

@@ -125,27 +125,27 @@ inline Scales scales_for_faces(float smallest, float largest, int width, int hei
     return {factors, count};
 }
 
-/// Everything that detect() runs through the network for one image.
-struct Passes {
+/// The looks that detect() takes at one image: the inputs that it runs through the network.
+struct Looks {
     std::array<InputSize, 2 * Scales::kMost> inputs;
     std::size_t count = 0;
 };
 
 /// `inclusive` as in Profile.
-inline Passes make_passes(int width, int height, const Options& options, int multiple, float inclusive) {
+inline Looks make_looks(int width, int height, const Options& options, int multiple, float inclusive) {
     const bool by_faces = options.min_face > 0 || options.max_face > 0;
     const Scales scales = by_faces ? scales_for_faces(options.min_face, options.max_face, width, height) : options.scales;
-    Passes passes;
+    Looks looks;
     for (const float factor : scales) {
-        InputSize& input = passes.inputs[passes.count++];
+        InputSize& input = looks.inputs[looks.count++];
         input = input_size(width, height, options.size, multiple, static_cast<double>(factor));
         if (!options.flip) continue;
-        InputSize& mirrored = passes.inputs[passes.count++];
+        InputSize& mirrored = looks.inputs[looks.count++];
         mirrored = input;
         mirrored.transform.mirrored = true;
         mirrored.transform.extent = static_cast<float>(input.width) - inclusive;
     }
-    return passes;
+    return looks;
 }
 
 /// Left becomes right. Keeps its buffer from call to call.

@@ -1,19 +1,12 @@
 // The 3x3 stride-2 first convolution with 16 output pixels in a vector. Staged rows are planes: for each of three channels the even
 // pixels (0, 2, ...) and the odd pixels (-1, 1, 3, ...), so that the columns 2x - 1, 2x, 2x + 1 of 16 neighbouring x are plain loads.
-// Eight output channels of 32 pixels are 16 accumulators; the result is transposed to channels last on the way out. The 7x7
-// stride-4 convolution takes the generic bodies.
-
-namespace interleaved {
-#include "../generic/pixels.inl"
-#include "../generic/stem.inl"
-}  // namespace interleaved
+// Eight output channels of 32 pixels are 16 accumulators; the result is transposed to channels last on the way out. Other shapes take
+// the generic bodies.
 
 /// Floats of one plane: width_out pixels in full vectors of 32, one more for the column behind.
 RETINAFACE_INLINE std::ptrdiff_t stem_plane(int width_padded) { return (static_cast<std::ptrdiff_t>(width_padded + 1) / 2 + 31) / 32 * 32 + 16; }
 
-inline std::size_t stem_row_size(int width_padded, int kernel, int stride) {
-    return kernel == 3 ? static_cast<std::size_t>(6 * stem_plane(width_padded)) : interleaved::stem_row_size(width_padded, kernel, stride);
-}
+inline std::size_t planes_row_size(int width_padded) { return static_cast<std::size_t>(6 * stem_plane(width_padded)); }
 
 /// Bytes of 16 pixels, by channel: the 8 even pixels, then the 8 odd ones.
 struct PixelBytes {
@@ -82,8 +75,7 @@ RETINAFACE_INLINE void load_pixels32(const std::uint8_t* src, int channels, cons
     }
 }
 
-inline void load_pixels(const LoadPixelsArgs& p) {
-    if (p.kernel != 3) return interleaved::load_pixels(p);
+inline void load_planes(const LoadPixelsArgs& p) {
     const std::ptrdiff_t plane = stem_plane(p.width_padded);
     const int width = p.src != nullptr ? p.width : 0;
     const Vec mean[3] = {broadcast(p.mean[0]), broadcast(p.mean[1]), broadcast(p.mean[2])};
@@ -140,8 +132,7 @@ RETINAFACE_INLINE void store_transposed(const Vec (&v)[8], int pixels, float* ds
     }
 }
 
-inline void stem(const StemArgs& s) {
-    if (s.kernel != 3) return interleaved::stem(s);
+inline void planes_stem(const StemArgs& s) {
     const std::ptrdiff_t plane = stem_plane(s.width);
     const int width_out = (s.width + 1) / 2;
     const Vec slope = broadcast(s.slope);
@@ -175,3 +166,6 @@ inline void stem(const StemArgs& s) {
         if (x + 16 < width_out) store_transposed(high, width_out - x - 16, s.dst + (x + 16) * 8);
     }
 }
+
+inline LoadPixels<3, 2, 8> get(Tag<LoadPixels<3, 2, 8>>) { return {&load_planes, &planes_row_size}; }
+inline Stem<3, 2, 8> get(Tag<Stem<3, 2, 8>>) { return {&planes_stem}; }

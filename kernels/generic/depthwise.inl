@@ -2,7 +2,7 @@
 // pixels shares each weight and the input columns and rows they have in common.
 
 /// Output pixel x of row y at the left or right edge, where a column of taps may lie outside.
-inline void dwconv3x3_edge(const DepthwiseArgs& d, int y, int x) {
+inline void dwconv3x3_edge(const DepthwiseConv3x3Args& d, int y, int x) {
     const Vec slope = broadcast(d.slope);
     for (int c = 0; c < d.channels; c += kWidth) {
         const int lanes = d.channels - c < kWidth ? d.channels - c : kWidth;
@@ -20,7 +20,7 @@ inline void dwconv3x3_edge(const DepthwiseArgs& d, int y, int x) {
 }
 
 template <int Rows>
-inline void dwconv3x3_edges(const DepthwiseArgs& d, int x) {
+inline void dwconv3x3_edges(const DepthwiseConv3x3Args& d, int x) {
     for (int y = 0; y < Rows; ++y) dwconv3x3_edge(d, y, x);
 }
 
@@ -31,7 +31,7 @@ RETINAFACE_INLINE Vec load_vector(const float* p) {
 
 /// One vector of channels, from `channel` on, of `Pixels` output pixels from x on in each of `Rows` rows; all taps lie inside the rows.
 template <int Stride, int Rows, int Pixels, bool Half>
-RETINAFACE_INLINE void dwconv3x3_vector(const DepthwiseArgs& d, int x, std::ptrdiff_t channel, Vec slope) {
+RETINAFACE_INLINE void dwconv3x3_vector(const DepthwiseConv3x3Args& d, int x, std::ptrdiff_t channel, Vec slope) {
     constexpr int kColumns = 3 + (Pixels - 1) * Stride, kRowsIn = 3 + (Rows - 1) * Stride;
     const std::ptrdiff_t pitch = d.channels, first = (static_cast<std::ptrdiff_t>(x) * Stride - 1) * pitch + channel;
     const float* const weights = d.weights + channel;
@@ -85,7 +85,7 @@ RETINAFACE_INLINE void dwconv3x3_vector(const DepthwiseArgs& d, int x, std::ptrd
 
 /// All channels of those pixels.
 template <int Stride, int Rows, int Pixels>
-RETINAFACE_INLINE void dwconv3x3_pixels(const DepthwiseArgs& d, int x) {
+RETINAFACE_INLINE void dwconv3x3_pixels(const DepthwiseConv3x3Args& d, int x) {
     const Vec slope = broadcast(d.slope);
     std::ptrdiff_t c = 0;
     for (; c + kWidth <= d.channels; c += kWidth) dwconv3x3_vector<Stride, Rows, Pixels, false>(d, x, c, slope);
@@ -93,7 +93,7 @@ RETINAFACE_INLINE void dwconv3x3_pixels(const DepthwiseArgs& d, int x) {
 }
 
 template <int Stride, int Rows>
-inline void dwconv3x3_rows(const DepthwiseArgs& d) {
+inline void dwconv3x3_rows(const DepthwiseConv3x3Args& d) {
     constexpr int kPixels = 4;
     dwconv3x3_edges<Rows>(d, 0);
     // Pixels with all three columns inside: x * Stride + 1 <= width_in - 1.
@@ -106,7 +106,7 @@ inline void dwconv3x3_rows(const DepthwiseArgs& d) {
 
 /// 8 channels in 16 lanes, stride 1: a vector is two neighbouring pixels, and columns are half a vector apart.
 template <int Rows>
-inline void dwconv3x3_pairs(const DepthwiseArgs& d) {
+inline void dwconv3x3_pairs(const DepthwiseConv3x3Args& d) {
     constexpr int kVectors = 4;
     dwconv3x3_edges<Rows>(d, 0);
     Vec w[9];
@@ -149,7 +149,7 @@ inline void dwconv3x3_pairs(const DepthwiseArgs& d) {
 }
 
 template <int Rows>
-inline void dwconv3x3_by_shape(const DepthwiseArgs& d) {
+inline void dwconv3x3_by_shape(const DepthwiseConv3x3Args& d) {
     if (d.stride == 2)
         dwconv3x3_rows<2, Rows>(d);
     else if (kWidth == 16 && d.channels == 8)
@@ -158,4 +158,4 @@ inline void dwconv3x3_by_shape(const DepthwiseArgs& d) {
         dwconv3x3_rows<1, Rows>(d);
 }
 
-inline void dwconv3x3(const DepthwiseArgs& d) { d.rows_out == 2 ? dwconv3x3_by_shape<2>(d) : dwconv3x3_by_shape<1>(d); }
+inline void dwconv3x3(const DepthwiseConv3x3Args& d) { d.rows_out == 2 ? dwconv3x3_by_shape<2>(d) : dwconv3x3_by_shape<1>(d); }

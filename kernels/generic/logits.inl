@@ -1,16 +1,19 @@
-// Four class logits a pixel: dot products along the channels.
+// Class logits of a pixel: dot products along the channels.
 
+template <int Outputs>
 inline void class_logits(const ClassLogitsArgs& a) {
     for (int i = 0; i < a.pixels; ++i) {
         const float* x = a.src + static_cast<std::ptrdiff_t>(i) * a.channels;
-        Vec acc[4] = {zero(), zero(), zero(), zero()};
+        Vec acc[Outputs];
+        RETINAFACE_UNROLL
+        for (int o = 0; o < Outputs; ++o) acc[o] = zero();
         for (int c = 0; c < a.channels; c += kWidth) {
             const int lanes = a.channels - c < kWidth ? a.channels - c : kWidth;
             const Vec v = load_lanes(x + c, lanes);
             RETINAFACE_UNROLL
-            for (int o = 0; o < 4; ++o) acc[o] = fma(v, load_lanes(a.weights + o * a.channels + c, lanes), acc[o]);
+            for (int o = 0; o < Outputs; ++o) acc[o] = fma(v, load_lanes(a.weights + o * a.channels + c, lanes), acc[o]);
         }
         RETINAFACE_UNROLL
-        for (int o = 0; o < 4; ++o) a.dst[4 * static_cast<std::ptrdiff_t>(i) + o] = reduce_add(acc[o]) + a.bias[o];
+        for (int o = 0; o < Outputs; ++o) a.dst[Outputs * static_cast<std::ptrdiff_t>(i) + o] = reduce_add(acc[o]) + a.bias[o];
     }
 }

@@ -1,16 +1,18 @@
-// Staging one row of 8-bit pixels: interleaved, 3 floats a pixel (4 where the image has 1 or 4 bytes a pixel), kernel / 2 zero pixels
-// before, kernel zero pixels behind.
+// Staging one row of 8-bit pixels: interleaved, 3 floats a pixel (4 where the image has 1 or 4 bytes a pixel), K / 2 zero pixels
+// before, K zero pixels after.
 
-inline std::size_t stem_row_size(int width_padded, int kernel, int) {
-    return (static_cast<std::size_t>(width_padded + 2 * kernel) * 4 + 15) / 16 * 16;
+template <int K>
+inline std::size_t interleaved_row_size(int width_padded) {
+    return (static_cast<std::size_t>(width_padded + 2 * K) * 4 + 15) / 16 * 16;
 }
 
-inline void load_pixels(const LoadPixelsArgs& p) {
+template <int K>
+inline void load_interleaved(const LoadPixelsArgs& p) {
     const int pitch = p.channels == 3 ? 3 : 4;
-    const int before = p.kernel / 2 * pitch, width = p.src != nullptr ? p.width : 0;
+    const int before = K / 2 * pitch, width = p.src != nullptr ? p.width : 0;
     std::memset(p.dst, 0, static_cast<std::size_t>(before) * sizeof(float));
     float* const dst = p.dst + before;
-    std::memset(dst + width * pitch, 0, static_cast<std::size_t>(p.width_padded + p.kernel - width) * static_cast<std::size_t>(pitch) * sizeof(float));
+    std::memset(dst + width * pitch, 0, static_cast<std::size_t>(p.width_padded + K - width) * static_cast<std::size_t>(pitch) * sizeof(float));
     if (p.channels == 3) {
         // The mean repeats every 3 floats: three vectors of it serve any width.
         float pattern[3 * kWidth];

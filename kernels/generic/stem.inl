@@ -46,10 +46,7 @@ inline void stem_row(const StemArgs& s) {
     for (; x < width_out; ++x) stem_pixels<K, Stride, Channels, PixelStride, 1>(s, x);
 }
 
-inline void stem(const StemArgs& s) {
-    const bool packed = s.channels == 3;
-    if (s.kernel == 3)
-        packed ? stem_row<3, 2, 8, 3>(s) : stem_row<3, 2, 8, 4>(s);
-    else
-        packed ? stem_row<7, 4, 16, 3>(s) : stem_row<7, 4, 16, 4>(s);
+template <int K, int Stride, int Channels>
+inline void interleaved_stem(const StemArgs& s) {
+    s.channels == 3 ? stem_row<K, Stride, Channels, 3>(s) : stem_row<K, Stride, Channels, 4>(s);
 }

@@ -16,6 +16,8 @@ constexpr std::size_t winograd_pitch(int block, int channels) {
     return static_cast<std::size_t>(block) * static_cast<std::size_t>(channels) + 16;
 }
 
+inline int conv3x3_block(int channels_in, int channels_out) { return winograd_block(channels_in, channels_out); }
+
 inline std::size_t conv3x3_packed_size(int channels_in, int channels_out) {
     return kWinogradPoints * gemm_packed_size(channels_in, channels_out);
 }

@@ -1,8 +1,9 @@
-// Staging one row of 8-bit pixels for 64-bit ARM: the layout of generic/pixels.inl (interleaved, 3 floats a pixel or 4, kernel / 2
-// zero pixels before and `kernel` behind), 16 bytes a load.
+// Staging one row of 8-bit pixels for 64-bit ARM: the layout of generic/pixels.inl (interleaved, 3 floats a pixel or 4, K / 2
+// zero pixels before and K after), 16 bytes a load.
 
-inline std::size_t stem_row_size(int width_padded, int kernel, int) {
-    return (static_cast<std::size_t>(width_padded + 2 * kernel) * 4 + 15) / 16 * 16;
+template <int K>
+inline std::size_t interleaved_row_size(int width_padded) {
+    return (static_cast<std::size_t>(width_padded + 2 * K) * 4 + 15) / 16 * 16;
 }
 
 RETINAFACE_INLINE void convert_16(uint8x16_t bytes, Vec mean0, Vec mean1, Vec mean2, Vec mean3, float* dst) {
@@ -13,13 +14,14 @@ RETINAFACE_INLINE void convert_16(uint8x16_t bytes, Vec mean0, Vec mean1, Vec me
     store(dst + 12, sub(vcvtq_f32_u32(vmovl_high_u16(high)), mean3));
 }
 
-inline void load_pixels(const LoadPixelsArgs& p) {
+template <int K>
+inline void load_interleaved(const LoadPixelsArgs& p) {
     const int pitch = p.channels == 3 ? 3 : 4;
-    const int before = p.kernel / 2 * pitch, width = p.src != nullptr ? p.width : 0;
+    const int before = K / 2 * pitch, width = p.src != nullptr ? p.width : 0;
     std::memset(p.dst, 0, static_cast<std::size_t>(before) * sizeof(float));
     float* const dst = p.dst + before;
     std::memset(dst + width * pitch, 0,
-                static_cast<std::size_t>(p.width_padded + p.kernel - width) * static_cast<std::size_t>(pitch) * sizeof(float));
+                static_cast<std::size_t>(p.width_padded + K - width) * static_cast<std::size_t>(pitch) * sizeof(float));
     if (p.channels == 3) {
         // The mean repeats every 3 floats: three vectors of it serve any width.
         float pattern[12];

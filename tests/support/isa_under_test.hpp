@@ -11,16 +11,13 @@ namespace retinaface_test {
 
 constexpr const char* kIsaVariable = "RETINAFACE_TEST_ISA";
 
-/// The set that this run forces; `automatic` where it forces none. Give it to Options::isa or kernels::select().
+/// The set that this run forces; `automatic` where it forces none. Give it to Options::isa or resolved().
 inline retinaface::Isa isa_under_test(bool* known = nullptr) {
-    using retinaface::Isa;
+    retinaface::Isa isa = retinaface::Isa::automatic;
     const char* name = std::getenv(kIsaVariable);
-    if (known != nullptr) *known = true;
-    if (name == nullptr) return Isa::automatic;
-    for (const Isa isa : {Isa::automatic, Isa::reference, Isa::portable, Isa::avx2, Isa::avx512, Isa::neon})
-        if (std::string(retinaface::to_string(isa)) == name) return isa;
-    if (known != nullptr) *known = false;
-    return Isa::automatic;
+    const bool found = name == nullptr || retinaface::parse_isa(name, isa);
+    if (known != nullptr) *known = found;
+    return isa;
 }
 
 inline std::set<retinaface::Isa>& isas_that_ran() {
@@ -28,7 +25,7 @@ inline std::set<retinaface::Isa>& isas_that_ran() {
     return isas;
 }
 
-/// A test says which set really ran (KernelTable::isa, Detector::isa()); the runner fails if it is not the forced one.
+/// A test says which set really ran (Detector::isa()); the runner fails if it is not the forced one.
 inline void note_isa(retinaface::Isa isa) { isas_that_ran().insert(isa); }
 
 }  // namespace retinaface_test

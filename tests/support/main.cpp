@@ -37,7 +37,7 @@ int main(int argc, char** argv) {
             std::printf("%s names no kernel set\n", retinaface_test::kIsaVariable);
             return EXIT_FAILURE;
         }
-        if (retinaface::kernels::select(isa) == nullptr) {
+        if (!retinaface::available(isa)) {
             std::printf("SKIPPED: this CPU or build lacks the kernel set %s\n", retinaface::to_string(isa));
             return kSkipped;
         }

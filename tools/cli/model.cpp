@@ -25,11 +25,10 @@ SizePolicy parse_size(const std::string& text) {
 }
 
 Isa parse_isa(const std::string& name) {
-    std::string known;
-    for (const Isa isa : {Isa::automatic, Isa::reference, Isa::portable, Isa::avx2, Isa::avx512, Isa::neon}) {
-        if (name == retinaface::to_string(isa)) return isa;
-        known += std::string(known.empty() ? "" : ", ") + retinaface::to_string(isa);
-    }
+    Isa isa = Isa::automatic;
+    if (retinaface::parse_isa(name.c_str(), isa)) return isa;
+    std::string known = retinaface::to_string(isa);
+    for (const Isa set : retinaface::kIsas) known += std::string(", ") + retinaface::to_string(set);
     throw CLI::ValidationError("--isa", "expected one of " + known + ", found '" + name + "'");
 }
 
@@ -176,7 +175,7 @@ Detector make_detector(const retinaface::Weights& weights, const retinaface::Opt
 
 Detector make_detector(const DetectorArguments& arguments) {
     const Isa isa = arguments.options.isa;
-    if (retinaface::kernels::select(isa) == nullptr)
+    if (!retinaface::available(isa))
         throw retinaface::Error(retinaface::ErrorCode::unsupported,
                                 std::string("--isa ") + retinaface::to_string(isa) + ": not in this build or not on this CPU");
     const retinaface::Weights weights = load_weights(arguments.model);

@@ -113,12 +113,21 @@ private:
     int count_ = 0;
 };
 
-/// Splits ranges into one band a thread.
+/// Splits work over threads.
 class Parallel {
 public:
     Parallel(Executor* executor, int threads) noexcept : executor_(executor), threads_(executor == nullptr ? 1 : threads) {}
 
     int threads() const noexcept { return threads_; }
+
+    /// body(thread) for each of threads(), at the same time where the executor can.
+    template <class Body>
+    void each_thread(Body&& body) const {
+        if (threads_ <= 1)
+            body(0);
+        else
+            executor_->run(threads_, body);
+    }
 
     /// body(begin, end, band) over [0, count), each band a multiple of `grain` long but the last; band < threads().
     template <class Body>

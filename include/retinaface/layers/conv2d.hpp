@@ -1,147 +1,194 @@
-// Dense convolutions with folded BatchNorm. A layer owns its packed weights; it is immutable once loaded, and threads share it.
+// Dense convolutions with folded BatchNorm.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <string>
 #include <utility>
 
 #include "../detail/aligned_buffer.hpp"
-#include "../weights/parameters.hpp"
-#include "map.hpp"
-#include "pixels.hpp"
+#include "../detail/kernels.hpp"
+#include "layer.hpp"
 
 RETINAFACE_BEGIN_NAMESPACE
 namespace layers {
 
 using detail::AlignedBuffer;
-using detail::Parameters;
-using kernels::KernelTable;
 
-namespace impl {
-
-inline AlignedBuffer copy(const std::vector<float>& values) {
-    AlignedBuffer buffer(values.size());
-    std::copy(values.begin(), values.end(), buffer.data());
-    return buffer;
-}
-
-}  // namespace impl
-
-/// K x K convolution, padding K / 2. Specialised below: 3 x 3 stride 1, 1 x 1, and the first convolution (C_in = 3, 8-bit pixels).
+/// K x K convolution, padding K / 2. Specialised below: 3 x 3 stride 1, and 1 x 1.
 template <int Cin, int Cout, int K, int Stride = 1>
 class Conv2d;
 
-/// 3 x 3, stride 1: works on ranges of 4 x 4 output tiles. Output channels may be split over two sinks.
+namespace impl {
+
+/// Weights of a 3 x 3 convolution and how they run: the common part of Conv2d and Conv2dPair. Work is in tiles of 4 x 4 output pixels.
 template <int Cin, int Cout>
-class Conv2d<Cin, Cout, 3, 1> {
+class TiledConv3x3 {
     static_assert(Cin % 8 == 0 && Cout % 8 == 0, "channel counts are multiples of 8");
 
 public:
-    static constexpr int kChannelsIn = Cin;
-    static constexpr int kChannelsOut = Cout;
-
-    void load(Parameters& parameters, const std::string& name, const KernelTable& table) {
-        pack(parameters.take(name + ".weight", {Cout, Cin, 3, 3}), parameters.take(name + ".bias", {Cout}), table);
+    /// `weights` [Cout][Cin][3][3].
+    void pack(const std::vector<float>& weights, const std::vector<float>& bias, Isa isa) {
+        kernel_ = kernels::find<kernels::Conv3x3>(isa);
+        weights_ = AlignedBuffer(kernel_.packed_size(Cin, Cout));
+        kernel_.pack(weights.data(), Cin, Cout, weights_.data());
+        bias_ = copy(bias);
     }
 
-    /// Two convolutions of the same input as one: their output channels one behind the other.
-    template <int First>
-    void load_pair(Parameters& parameters, const std::string& first, const std::string& second, const KernelTable& table) {
-        std::vector<float> weights = parameters.take(first + ".weight", {First, Cin, 3, 3});
-        std::vector<float> bias = parameters.take(first + ".bias", {First});
-        const auto append = [](std::vector<float>& to, const std::vector<float>& from) { to.insert(to.end(), from.begin(), from.end()); };
-        append(weights, parameters.take(second + ".weight", {Cout - First, Cin, 3, 3}));
-        append(bias, parameters.take(second + ".bias", {Cout - First}));
-        pack(weights, bias, table);
+    Work work(const Shape& in) const {
+        return {kernels::conv3x3_tiles(in.height, in.width), kernel_.block(Cin, Cout), kernel_.scratch(Cin, Cout)};
     }
 
-    /// Floats of scratch that a call of tiles() needs, on a 64-byte boundary.
-    static std::size_t scratch(const KernelTable& table) { return table.conv3x3_scratch(Cin, Cout); }
-
-    void tiles(const KernelTable& table, const Map& in, const kernels::Sink& first, const kernels::Sink& second, int begin, int end,
-               float* scratch) const {
-        table.conv3x3({in.data, in.channels, in.height, in.width, Cin, Cout, weights_.data(), bias_.data(), {first, second}, begin, end,
-                       scratch});
+    static Rows made(const Shape& in, int begin, int end) {
+        constexpr int kTile = kernels::kConv3x3Tile;
+        const int across = (in.width + kTile - 1) / kTile;
+        return {begin / across * kTile, std::min(in.height, ((end - 1) / across + 1) * kTile)};
     }
+
+    void run(const Map& in, const kernels::Sink& first, const kernels::Sink& second, int begin, int end, float* scratch) const {
+        kernel_.run({in.data, in.pitch, in.height, in.width, Cin, Cout, weights_.data(), bias_.data(), {first, second}, begin, end,
+                     scratch});
+    }
+
+    static constexpr Cost kCost = {9LL * Cin * Cout, (9LL * Cin + 1) * Cout, 3, 1};
 
 private:
-    void pack(const std::vector<float>& weights, const std::vector<float>& bias, const KernelTable& table) {
-        weights_ = AlignedBuffer(table.conv3x3_packed_size(Cin, Cout));
-        table.conv3x3_pack(weights.data(), Cin, Cout, weights_.data());
-        bias_ = impl::copy(bias);
-    }
-
+    kernels::Conv3x3 kernel_;
     AlignedBuffer weights_;
     AlignedBuffer bias_;
 };
 
-/// 1 x 1: a product of pixels with weights.
+inline kernels::Sink sink(const Map& map, Activation activation) { return {map.data, map.pitch, map.channels, activation.slope}; }
+
+}  // namespace impl
+
+/// 3 x 3, stride 1.
+template <int Cin, int Cout>
+class Conv2d<Cin, Cout, 3, 1> {
+public:
+    static constexpr Kind kKind = Kind::leaf;
+    static constexpr const char* kKernel = "conv3x3";
+    static constexpr int kChannelsIn = Cin;
+    static constexpr int kChannelsOut = Cout;
+
+    void load(const Scope& parameters, Activation activation) {
+        name_ = parameters.name();
+        activation_ = activation;
+        conv_.pack(parameters.take("weight", {Cout, Cin, 3, 3}), parameters.take("bias", {Cout}), parameters.isa());
+    }
+
+    const std::string& name() const { return name_; }
+    Activation activation() const { return activation_; }
+    Shape output(const Shape& in) const { return {in.height, in.width, Cout}; }
+    Work work(const Shape& in) const { return conv_.work(in); }
+    static Rows made(const Shape& in, int begin, int end) { return impl::TiledConv3x3<Cin, Cout>::made(in, begin, end); }
+    static Rows needed(Rows made) { return convolution_rows(made, 1, 1); }
+    void run(const Io& io, int begin, int end, float* scratch) const {
+        conv_.run(io.in, impl::sink(io.out, io.activation), {}, begin, end, scratch);
+    }
+    Cost cost() const { return conv_.kCost; }
+
+private:
+    impl::TiledConv3x3<Cin, Cout> conv_;
+    Activation activation_;
+    std::string name_;
+};
+
+/// Two 3 x 3 convolutions of the same input as one, so that they share its transform. Two outputs, each with its activation.
+template <int Cin, int First, int Second>
+class Conv2dPair {
+public:
+    static constexpr Kind kKind = Kind::leaf;
+    static constexpr const char* kKernel = "conv3x3";
+
+    void load(const Scope& first, Activation first_activation, const Scope& second, Activation second_activation) {
+        names_ = {first.name(), second.name()};
+        activations_ = {first_activation, second_activation};
+        std::vector<float> weights = first.take("weight", {First, Cin, 3, 3});
+        std::vector<float> bias = first.take("bias", {First});
+        const auto append = [](std::vector<float>& to, const std::vector<float>& from) { to.insert(to.end(), from.begin(), from.end()); };
+        append(weights, second.take("weight", {Second, Cin, 3, 3}));
+        append(bias, second.take("bias", {Second}));
+        conv_.pack(weights, bias, first.isa());
+    }
+
+    const std::array<std::string, 2>& names() const { return names_; }
+    const std::array<Activation, 2>& activations() const { return activations_; }
+    std::array<Shape, 2> outputs(const Shape& in) const { return {{{in.height, in.width, First}, {in.height, in.width, Second}}}; }
+    Work work(const Shape& in) const { return conv_.work(in); }
+    static Rows made(const Shape& in, int begin, int end) { return impl::TiledConv3x3<Cin, First + Second>::made(in, begin, end); }
+    static Rows needed(Rows made) { return convolution_rows(made, 1, 1); }
+    void run(const Io& io, int begin, int end, float* scratch) const {
+        conv_.run(io.in, impl::sink(io.out, io.activation), impl::sink(io.second, io.second_activation), begin, end, scratch);
+    }
+    Cost cost() const { return conv_.kCost; }
+
+private:
+    impl::TiledConv3x3<Cin, First + Second> conv_;
+    std::array<Activation, 2> activations_;
+    std::array<std::string, 2> names_;
+};
+
+/// 1 x 1: a product of pixels with weights, and the addition of an upsampled map where `pass` is given one.
 template <int Cin, int Cout>
 class Conv2d<Cin, Cout, 1, 1> {
     static_assert(Cin % 8 == 0 && Cout % 8 == 0, "channel counts are multiples of 8");
 
 public:
+    static constexpr Kind kKind = Kind::leaf;
+    static constexpr const char* kKernel = "gemm";
     static constexpr int kChannelsIn = Cin;
     static constexpr int kChannelsOut = Cout;
 
-    void load(Parameters& parameters, const std::string& name, const KernelTable& table) {
-        pack(parameters.take(name + ".weight", {Cout, Cin, 1, 1}), parameters.take(name + ".bias", {Cout}), table);
+    void load(const Scope& parameters, Activation activation) {
+        pack(parameters.take("weight", {Cout, Cin, 1, 1}), parameters.take("bias", {Cout}), parameters, activation);
     }
 
-    /// Weights [Cout][Cin] and biases from elsewhere.
-    void pack(const std::vector<float>& weights, const std::vector<float>& bias, const KernelTable& table) {
-        weights_ = AlignedBuffer(table.gemm_packed_size(Cin, Cout));
-        table.gemm_pack(weights.data(), Cin, Cout, weights_.data());
+    /// Weights [Cout][Cin] and biases from elsewhere; `scope` gives the name.
+    void pack(const std::vector<float>& weights, const std::vector<float>& bias, const Scope& scope, Activation activation) {
+        name_ = scope.name();
+        activation_ = activation;
+        gemm_ = kernels::find<kernels::Gemm>(scope.isa());
+        weights_ = AlignedBuffer(gemm_.packed_size(Cin, Cout));
+        gemm_.pack(weights.data(), Cin, Cout, weights_.data());
         bias_ = impl::copy(bias);
     }
 
-    /// `count` dense pixels from `src` to `dst`. `up`, where given, is a row of the next coarser map: its pixel i / 2 is added to
-    /// pixel i behind the activation (nearest upsampling).
-    void pixels(const KernelTable& table, const float* src, int count, float slope, float* dst, const float* up = nullptr) const {
-        table.gemm({src, Cin, weights_.data(), bias_.data(), dst, Cout, count, Cin, Cout, slope, up, Cout});
+    const std::string& name() const { return name_; }
+    Activation activation() const { return activation_; }
+    Shape output(const Shape& in) const { return {in.height, in.width, Cout}; }
+    Work work(const Shape& in) const { return {in.height, 1, 0}; }
+    static Rows made(const Shape&, int begin, int end) { return {begin, end}; }
+    static Rows needed(Rows made) { return made; }
+    void run(const Io& io, int begin, int end, float*) const {
+        if (io.addition == Addition::none) {
+            product(io.in.row(begin), io.in.pitch, (end - begin) * io.in.width, io.activation, io.out.row(begin), io.out.pitch, nullptr, 0);
+            return;
+        }
+        for (int y = begin; y < end; ++y)
+            product(io.in.row(y), io.in.pitch, io.in.width, io.activation, io.out.row(y), io.out.pitch, io.add.row(y / 2), io.add.pitch);
     }
+    Cost cost() const { return {1LL * Cin * Cout, (Cin + 1LL) * Cout, 1, 1}; }
+
+    /// `count` dense pixels from `src` to `dst`, with the layer's own activation.
+    void pixels(const float* src, int count, float* dst) const { product(src, Cin, count, activation_, dst, Cout, nullptr, 0); }
 
 private:
+    /// `up`, where given, is a row of the next coarser map.
+    void product(const float* src, std::ptrdiff_t src_pitch, int count, Activation activation, float* dst, std::ptrdiff_t dst_pitch,
+                 const float* up, std::ptrdiff_t up_pitch) const {
+        gemm_.run({src, src_pitch, weights_.data(), bias_.data(), dst, dst_pitch, count, Cin, Cout, activation.slope, up, up_pitch});
+    }
+
+    kernels::Gemm gemm_;
     AlignedBuffer weights_;
     AlignedBuffer bias_;
+    Activation activation_;
+    std::string name_;
 };
 
 template <int Cin, int Cout>
 using PointwiseConv2d = Conv2d<Cin, Cout, 1, 1>;
-
-/// First convolution, from staged rows of 8-bit pixels. Weights are kept in both colour orders: an image's bytes are
-/// never swapped.
-template <int Cout, int K, int Stride>
-class Conv2d<3, Cout, K, Stride> {
-public:
-    static constexpr int kChannelsOut = Cout;
-    static constexpr int kKernel = K;
-    static constexpr int kStride = Stride;
-    static constexpr int kRadius = K / 2;
-
-    void load(Parameters& parameters, const std::string& name, const KernelTable&) {
-        const std::vector<float>& weights = parameters.take(name + ".weight", {Cout, 3, K, K});
-        bias_ = impl::copy(parameters.take(name + ".bias", {Cout}));
-        for (int swapped = 0; swapped < 2; ++swapped) {
-            AlignedBuffer& packed = weights_[swapped];
-            packed = AlignedBuffer(weights.size());
-            float* dst = packed.data();
-            for (int tap = 0; tap < K * K; ++tap)
-                for (int c = 0; c < 3; ++c)
-                    for (int o = 0; o < Cout; ++o)
-                        *dst++ = weights[static_cast<std::size_t>((o * 3 + (swapped != 0 ? 2 - c : c)) * K * K + tap)];
-        }
-    }
-
-    /// One output row from K staged rows of `pixels`.
-    void row(const KernelTable& table, const Pixels& pixels, const float* const* rows, float slope, float* dst) const {
-        table.stem({rows, pixels.width, bytes_per_pixel(pixels.image.format), K, Stride, Cout, weights_[pixels.swapped ? 1 : 0].data(),
-                    bias_.data(), slope, dst});
-    }
-
-private:
-    AlignedBuffer weights_[2];
-    AlignedBuffer bias_;
-};
 
 }  // namespace layers
 RETINAFACE_END_NAMESPACE

@@ -1,21 +1,26 @@
-// Fused: several layers as one pass, depth first. A call for rows of the last layer pulls the rows it needs from the layer before,
+// Fused: several layers as one operation, depth first. A call for rows of the last layer pulls the rows it needs from the layer before,
 // and so on down to the input; every layer keeps only the rows its consumer still needs, in a ring. The values are those of the
 // layer-by-layer computation, whatever the bands.
+//
+// Layers that can be fused work row by row: Stem (first, and the input is the image) and Separable.
 #pragma once
 
 #include <array>
+#include <cstring>
 #include <tuple>
 
-#include "pixels.hpp"
 #include "separable.hpp"
+#include "stem.hpp"
 
 RETINAFACE_BEGIN_NAMESPACE
 namespace layers {
 
-/// Input of a pass: a map, as rows.
-struct MapRows {
-    Map map;
-};
+namespace impl {
+template <class Layer>
+constexpr bool kIsStem = false;
+template <int K, int Stride, int Cout>
+constexpr bool kIsStem<Stem<K, Stride, Cout>> = true;
+}  // namespace impl
 
 template <class... Layers>
 class Fused {
@@ -29,38 +34,71 @@ class Fused {
     }
     static_assert(channels_match(std::make_index_sequence<kLayers - 1>{}), "a layer's input has the channels of the output before it");
 
+    /// Whether the input is the image.
+    static constexpr bool kFromPixels = impl::kIsStem<Layer<0>>;
+
 public:
+    static constexpr Kind kKind = Kind::fused;
+    static constexpr int kChannelsIn = Layer<0>::kChannelsIn;
     static constexpr int kChannelsOut = Layer<kLayers - 1>::kChannelsOut;
     static constexpr int kStride = (Layers::kStride * ...);
+    /// Whether values between layers live in rings only.
+    static constexpr bool kStreams = kLayers > 1;
 
-    /// `name(i)` is the name of layer i's tensors.
-    template <class Name>
-    void load(Parameters& parameters, Name name, const KernelTable& table) {
+    /// `scope(i)` is the scope of layer i's tensors.
+    template <class ScopeOf>
+    auto load(ScopeOf scope, Activation activation) -> decltype(scope(std::size_t{}), void()) {
         std::size_t i = 0;
-        std::apply([&](auto&... layer) { (layer.load(parameters, name(i++), table), ...); }, layers_);
+        std::apply([&](auto&... layer) { (layer.load(scope(i++), activation), ...); }, layers_);
     }
 
-    template <std::size_t I>
-    const Layer<I>& layer() const {
-        return std::get<I>(layers_);
+    /// Of a single layer.
+    void load(const Scope& scope, Activation activation) {
+        static_assert(kLayers == 1, "several layers have a scope each");
+        std::get<0>(layers_).load(scope, activation);
     }
 
-    /// Floats of scratch that one call of rows() needs for this input.
-    template <class Input>
-    std::size_t scratch(const KernelTable& table, const Input& input) const {
-        Pass<Input> pass(*this, input);
-        return pass.layout(table, nullptr);
+    template <class Pass, class Value>
+    auto forward(Pass& pass, Value in) const {
+        return apply_from<0>(pass, in);
     }
 
-    /// Makes rows [begin, end) of the last layer's map `out`.
-    template <class Input>
-    void rows(const KernelTable& table, const Input& input, const Map& out, int begin, int end, float slope, float* scratch) const {
-        Pass<Input> pass(*this, input);
-        pass.layout(table, scratch);
-        pass.run(table, out, begin, end, slope);
+    Shape output(const Shape& in) const { return {strided(in.height, kStride), strided(in.width, kStride), kChannelsOut}; }
+    Work work(const Shape& in) const {
+        Walk walk(*this, in);
+        return {strided(in.height, kStride), 1, walk.layout(nullptr), kStreams};
+    }
+    static Rows made(const Shape&, int begin, int end) { return {begin, end}; }
+    static Rows needed(Rows made) { return needed_by<kLayers>(made); }
+
+    void run(const Io& io, int begin, int end, float* scratch) const {
+        if constexpr (kFromPixels) {
+            Walk walk(*this, io.image->shape());
+            walk.pixels = io.image;
+            walk.run(io, begin, end, scratch);
+        } else {
+            Walk walk(*this, io.in);
+            walk.run(io, begin, end, scratch);
+        }
     }
 
 private:
+    template <std::size_t I, class Pass, class Value>
+    auto apply_from(Pass& pass, Value in) const {
+        if constexpr (I == kLayers)
+            return in;
+        else
+            return apply_from<I + 1>(pass, pass(std::get<I>(layers_), in));
+    }
+
+    template <std::size_t Count>
+    static constexpr Rows needed_by(Rows made) {
+        if constexpr (Count == 0)
+            return made;
+        else
+            return needed_by<Count - 1>(convolution_rows(made, Layer<Count - 1>::kStride, Layer<Count - 1>::kRadius));
+    }
+
     /// Rows of one layer's output that are still needed.
     struct Ring {
         float* data = nullptr;
@@ -69,38 +107,29 @@ private:
         int width = 0;
         int capacity = 0;  ///< rows; a multiple of `band`
         int band = 1;      ///< rows made at a time
-        int first = 0;     ///< first row of this pass
+        int first = 0;     ///< first row of this call
         int next = 0;      ///< first row not made yet
-        int end = 0;       ///< behind the last row of this pass
+        int end = 0;       ///< after the last row of this call
 
         float* row(int y) const noexcept { return data + ((y - first) % capacity) * row_size; }
     };
 
-    template <class Input>
-    struct Pass {
+    /// One call of run().
+    struct Walk {
         const Fused& fused;
-        const Input& input;
+        const Shape in;
+        const Pixels* pixels = nullptr;  ///< where the input is the image,
+        Map map;                         ///< else this
         std::array<Ring, kLayers> rings{};
-        Ring pixels{};           ///< staged rows, where the input is an image
+        Ring staged{};  ///< rows of the image
         const float* zeros = nullptr;
         float* scratch = nullptr;
-        const KernelTable* table = nullptr;
-        float slope = 0;
 
-        static constexpr bool kFromPixels = std::is_same_v<Input, Pixels>;
-
-        Pass(const Fused& fused_, const Input& input_) : fused(fused_), input(input_) { sizes(std::make_index_sequence<kLayers>{}); }
+        Walk(const Fused& fused_, const Shape& in_) : fused(fused_), in(in_) { sizes(std::make_index_sequence<kLayers>{}); }
 
         template <std::size_t... I>
         void sizes(std::index_sequence<I...>) {
-            int height, width;
-            if constexpr (kFromPixels) {
-                height = input.height;
-                width = input.width;
-            } else {
-                height = input.map.height;
-                width = input.map.width;
-            }
+            int height = in.height, width = in.width;
             (size<I>(height, width), ...);
         }
 
@@ -116,27 +145,27 @@ private:
                 ring.band = Layer<I>::band_rows(width);
         }
 
-        /// Places rings and scratch behind `base` (which may be null: only the size is wanted).
-        std::size_t layout(const KernelTable& kernels, float* base) {
+        /// Places rings and scratch from `base` on (which may be null: only the size is wanted). Floats.
+        std::size_t layout(float* base) {
             detail::ArenaLayout arena;
             std::size_t longest = 0;
             const auto place = [&](std::size_t count) {
-                const std::size_t offset = arena.take(count);
+                const std::size_t offset = arena.take(count * sizeof(float)) / sizeof(float);
                 return base == nullptr ? nullptr : base + offset;
             };
             if constexpr (kFromPixels) {
-                pixels.row_size = static_cast<std::ptrdiff_t>(kernels.stem_row_size(input.width, Layer<0>::kKernel, Layer<0>::kStride));
-                pixels.capacity = Layer<0>::kKernel;
-                pixels.data = place(static_cast<std::size_t>(pixels.row_size) * static_cast<std::size_t>(pixels.capacity));
+                staged.row_size = static_cast<std::ptrdiff_t>(std::get<0>(fused.layers_).row_size(in.width));
+                staged.capacity = Layer<0>::kKernelSize;
+                staged.data = place(static_cast<std::size_t>(staged.row_size) * static_cast<std::size_t>(staged.capacity));
             } else {
-                longest = static_cast<std::size_t>(input.map.row_size());
+                longest = static_cast<std::size_t>(in.width) * static_cast<std::size_t>(in.channels);
             }
             rings_layout(place, longest, std::make_index_sequence<kLayers>{});
             float* z = place(longest);
             if (z != nullptr) std::memset(z, 0, longest * sizeof(float));
             zeros = z;
             scratch = place(scratch_size(std::make_index_sequence<kLayers>{}));
-            return arena.size();
+            return arena.size() / sizeof(float);
         }
 
         template <class Place, std::size_t... I>
@@ -169,16 +198,16 @@ private:
                 return Layer<I>::scratch(rings[I].width);
         }
 
-        void run(const KernelTable& table_, const Map& out, int begin, int end, float slope_) {
-            table = &table_;
-            slope = slope_;
+        void run(const Io& io, int begin, int end, float* memory) {
+            layout(memory);
+            map = io.in;
             Ring& last = rings[kLayers - 1];
-            last.data = out.row(begin);
+            last.data = io.out.row(begin);
             last.capacity = last.height;
             last.first = last.next = begin;
             last.end = end;
             ranges(std::make_index_sequence<kLayers - 1>{});
-            if constexpr (kFromPixels) pixels.first = pixels.next = rings[0].first * Layer<0>::kStride - Layer<0>::kRadius;
+            if constexpr (kFromPixels) staged.first = staged.next = rings[0].first * Layer<0>::kStride - Layer<0>::kRadius;
             make<kLayers - 1>(end);
         }
 
@@ -191,42 +220,44 @@ private:
         void range() {
             const Ring& consumer = rings[I + 1];
             Ring& ring = rings[I];
-            ring.first = ring.next = std::max(0, consumer.first * Layer<I + 1>::kStride - Layer<I + 1>::kRadius);
-            ring.end = std::min(ring.height, (consumer.end - 1) * Layer<I + 1>::kStride + Layer<I + 1>::kRadius + 1);
+            const Rows rows = convolution_rows({consumer.first, consumer.end}, Layer<I + 1>::kStride, Layer<I + 1>::kRadius);
+            ring.first = ring.next = std::max(0, rows.begin);
+            ring.end = std::min(ring.height, rows.end);
         }
 
         /// Makes layer I's rows below `until`.
         template <std::size_t I>
         void make(int until) {
             using L = Layer<I>;
+            const L& layer = std::get<I>(fused.layers_);
             Ring& ring = rings[I];
             until = std::min(until, ring.end);
             while (ring.next < until) {
                 const int begin = ring.next, end = std::min(begin + ring.band, ring.end);
                 if constexpr (kFromPixels && I == 0) {
-                    const float* rows[L::kKernel];
-                    for (int i = 0; i < L::kKernel; ++i) rows[i] = pixel_row(begin * L::kStride - L::kRadius + i);
-                    fused.template layer<I>().row(*table, input, rows, slope, ring.row(begin));
+                    const float* rows[L::kKernelSize];
+                    for (int i = 0; i < L::kKernelSize; ++i) rows[i] = pixel_row(begin * L::kStride - L::kRadius + i);
+                    layer.row(*pixels, rows, layer.activation(), ring.row(begin));
                 } else if constexpr (I == 0) {
-                    fused.template layer<I>().rows(
-                        *table, [&](int y) -> const float* { return y < 0 || y >= input.map.height ? zeros : input.map.row(y); },
-                        input.map.width, begin, end, slope, ring.row(begin), scratch);
+                    layer.rows([&](int y) -> const float* { return y < 0 || y >= map.height ? zeros : map.row(y); }, map.width, begin, end,
+                               ring.row(begin), scratch);
                 } else {
-                    make<I - 1>((end - 1) * L::kStride + L::kRadius + 1);
                     const Ring& source = rings[I - 1];
-                    fused.template layer<I>().rows(
-                        *table, [&](int y) -> const float* { return y < 0 || y >= source.height ? zeros : source.row(y); },
-                        source.width, begin, end, slope, ring.row(begin), scratch);
+                    make<I - 1>((end - 1) * L::kStride + L::kRadius + 1);
+                    layer.rows([&](int y) -> const float* { return y < 0 || y >= source.height ? zeros : source.row(y); }, source.width,
+                               begin, end, ring.row(begin), scratch);
                 }
                 ring.next = end;
             }
         }
 
-        /// Row y of the image, staged; rows are asked for in order, the last kKernel are kept.
+        /// A staged row of the image; the ring holds the kernel's rows.
         const float* pixel_row(int y) {
-            using L = Layer<0>;
-            for (; pixels.next <= y; ++pixels.next) input.load_row(*table, pixels.next, L::kKernel, L::kStride, pixels.row(pixels.next));
-            return pixels.row(y);
+            while (staged.next <= y) {
+                std::get<0>(fused.layers_).load_row(*pixels, staged.next, staged.row(staged.next));
+                ++staged.next;
+            }
+            return staged.row(y);
         }
     };
 

@@ -1,89 +1,80 @@
-// Running layers over whole maps: each is split over threads by bands of rows.
+// Layers one after the other, each over the whole map.
 #pragma once
 
-#include "../detail/parallel.hpp"
-#include "fused.hpp"
+#include <array>
+#include <tuple>
+
+#include "layer.hpp"
 
 RETINAFACE_BEGIN_NAMESPACE
 namespace layers {
 
-/// What a pass runs with: kernels, threads, activation, and a piece of scratch a band.
-struct Context {
-    const KernelTable& table;
-    const detail::Parallel& parallel;
-    float slope;
-    float* scratch;
-    std::size_t scratch_size;  ///< floats a band
-
-    float* band_scratch(int band) const noexcept { return scratch + static_cast<std::size_t>(band) * scratch_size; }
-};
-
-/// Makes the whole of `out` by bands of rows.
-template <class Input, class... Layers>
-void run(const Context& context, const Fused<Layers...>& fused, const Input& input, const Map& out) {
-    context.parallel.bands(out.height, 1, [&](int begin, int end, int band) {
-        fused.rows(context.table, input, out, begin, end, context.slope, context.band_scratch(band));
-    });
-}
-
-/// Layers one after the other, each over the whole map.
 template <class... Layers>
 class Sequence {
-    using Tuple = std::tuple<Fused<Layers>...>;
     static constexpr std::size_t kLayers = sizeof...(Layers);
+    template <std::size_t I>
+    using Layer = std::tuple_element_t<I, std::tuple<Layers...>>;
+
+    template <std::size_t... I>
+    static constexpr bool channels_match(std::index_sequence<I...>) {
+        return ((Layer<I>::kChannelsOut == Layer<I + 1>::kChannelsIn) && ...);
+    }
+    static_assert(channels_match(std::make_index_sequence<kLayers - 1>{}), "a layer's input has the channels of the output before it");
 
 public:
-    static constexpr int kChannelsOut = std::tuple_element_t<kLayers - 1, std::tuple<Layers...>>::kChannelsOut;
+    static constexpr Kind kKind = Kind::module;
+    static constexpr int kChannelsIn = Layer<0>::kChannelsIn;
+    static constexpr int kChannelsOut = Layer<kLayers - 1>::kChannelsOut;
     static constexpr int kStride = (Layers::kStride * ...);
 
-    /// `name(i)` is the name of layer i's tensors.
-    template <class Name>
-    void load(Parameters& parameters, Name name, const KernelTable& table) {
+    /// `scope(i)` is the scope of layer i's tensors.
+    template <class ScopeOf>
+    void load(ScopeOf scope, Activation activation) {
         std::size_t i = 0;
-        const auto load_one = [&](auto& fused) {
-            fused.load(parameters, [&](std::size_t) { return name(i); }, table);
-            ++i;
-        };
-        std::apply([&](auto&... fused) { (load_one(fused), ...); }, layers_);
+        std::apply([&](auto&... layer) { (layer.load(scope(i++), activation), ...); }, layers_);
     }
 
-    template <std::size_t I>
-    const auto& layer() const {
-        return std::get<I>(layers_).template layer<0>();
+    template <class Pass, class Value>
+    auto forward(Pass& pass, Value in) const {
+        return apply_from<0>(pass, in);
     }
 
-    /// Floats of scratch a band that run() needs for an input of this size.
-    std::size_t scratch(const KernelTable& table, Map in) const {
-        std::size_t most = 0;
-        const auto visit = [&](const auto& fused) {
-            most = std::max(most, fused.scratch(table, MapRows{in}));
-            in = output(fused, in);
-        };
-        std::apply([&](const auto&... fused) { (visit(fused), ...); }, layers_);
-        return most;
+private:
+    template <std::size_t I, class Pass, class Value>
+    auto apply_from(Pass& pass, Value in) const {
+        if constexpr (I == kLayers)
+            return in;
+        else
+            return apply_from<I + 1>(pass, pass(std::get<I>(layers_), in));
     }
 
-    /// Runs the layers; maps alternate between two buffers so that the result lies in `last`.
-    Map run(const Context& context, Map in, float* last, float* other) const {
-        float* buffers[2] = {kLayers % 2 == 1 ? last : other, kLayers % 2 == 1 ? other : last};
-        std::size_t i = 0;
-        const auto visit = [&](const auto& fused) {
-            Map out = output(fused, in);
-            out.data = buffers[i++ % 2];
-            layers::run(context, fused, MapRows{in}, out);
-            in = out;
-        };
-        std::apply([&](const auto&... fused) { (visit(fused), ...); }, layers_);
+    std::tuple<Layers...> layers_;
+};
+
+/// The same layer N times over, compiled once.
+template <int N, class Layer>
+class Repeat {
+    static_assert(N >= 1 && Layer::kChannelsIn == Layer::kChannelsOut, "a layer's input has the channels of the output before it");
+
+public:
+    static constexpr Kind kKind = Kind::module;
+    static constexpr int kChannelsIn = Layer::kChannelsIn;
+    static constexpr int kChannelsOut = Layer::kChannelsOut;
+
+    /// `scope(i)` is the scope of layer i's tensors.
+    template <class ScopeOf>
+    void load(ScopeOf scope, Activation activation) {
+        for (std::size_t i = 0; i < N; ++i) layers_[i].load(scope(i), activation);
+    }
+
+    template <class Pass, class Value>
+    Value forward(Pass& pass, Value in) const {
+        for (const Layer& layer : layers_) in = pass(layer, in);
         return in;
     }
 
 private:
-    template <class Layer>
-    static Map output(const Fused<Layer>&, const Map& in) {
-        return {nullptr, strided(in.height, Layer::kStride), strided(in.width, Layer::kStride), Layer::kChannelsOut};
-    }
-
-    Tuple layers_;
+    std::array<Layer, N> layers_;
 };
 
 }  // namespace layers

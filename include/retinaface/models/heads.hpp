@@ -1,53 +1,90 @@
-// Heads of one pyramid level: class, box and landmark outputs of two anchors a cell.
+// Heads of one pyramid level: class logits of every cell, box and landmark deltas of the cells that matter.
 #pragma once
 
-#include "../layers/sequence.hpp"
+#include "../layers/conv2d.hpp"
 
 RETINAFACE_BEGIN_NAMESPACE
 namespace models {
 
-/// Box and landmark deltas of one cell's two anchors, as the heads give them.
-struct Regression {
-    float box[2][4];
-    float landmark[2][10];
-    float padding[4];
+/// What a head gives a cell: class logits [anchors][background, face]; and a row of deltas, [anchors][x, y, w, h] then
+/// [anchors][5][x, y], padded to whole vectors.
+struct HeadLayout {
+    int anchors;  ///< a cell
+
+    constexpr int class_size() const { return 2 * anchors; }
+    constexpr int box_size() const { return 4 * anchors; }
+    constexpr int landmark_size() const { return 10 * anchors; }
+    constexpr int row_size() const { return (box_size() + landmark_size() + 7) / 8 * 8; }
+
+    constexpr int box(int anchor) const { return 4 * anchor; }
+    constexpr int landmark(int anchor) const { return box_size() + 10 * anchor; }
 };
 
-template <int C>
-class Heads {
+/// Class logits as a layer: 1 x 1, so few outputs that each is a dot product.
+template <int C, int Outputs>
+class ClassHead {
     static_assert(C % 8 == 0, "channel counts are multiples of 8");
 
 public:
-    void load(layers::Parameters& parameters, const std::string& name, const kernels::KernelTable& table) {
-        class_weights_ = layers::impl::copy(parameters.take(name + ".class.weight", {4, C, 1, 1}));
-        class_bias_ = layers::impl::copy(parameters.take(name + ".class.bias", {4}));
-        // Box and landmarks are one product, padded to full vectors.
-        std::vector<float> weights = parameters.take(name + ".box.weight", {8, C, 1, 1});
-        std::vector<float> bias = parameters.take(name + ".box.bias", {8});
-        const std::vector<float>& landmark = parameters.take(name + ".landmark.weight", {20, C, 1, 1});
-        const std::vector<float>& landmark_bias = parameters.take(name + ".landmark.bias", {20});
-        weights.insert(weights.end(), landmark.begin(), landmark.end());
-        bias.insert(bias.end(), landmark_bias.begin(), landmark_bias.end());
-        weights.resize(32 * C);
-        bias.resize(32);
-        regression_.pack(weights, bias, table);
+    static constexpr layers::Kind kKind = layers::Kind::leaf;
+    static constexpr const char* kKernel = "class_logits";
+
+    void load(const layers::Scope& parameters, layers::Activation) {
+        name_ = parameters.name();
+        kernel_ = kernels::find<kernels::ClassLogits<Outputs>>(parameters.isa());
+        weights_ = layers::impl::copy(parameters.take("weight", {Outputs, C, 1, 1}));
+        bias_ = layers::impl::copy(parameters.take("bias", {Outputs}));
     }
 
-    /// Class logits {background, face} of both anchors: 4 floats a pixel.
-    void logits(const kernels::KernelTable& table, const float* features, int pixels, float* dst) const {
-        table.class_logits({features, pixels, C, class_weights_.data(), class_bias_.data(), dst});
+    const std::string& name() const { return name_; }
+    layers::Activation activation() const { return layers::kIdentity; }
+    layers::Shape output(const layers::Shape& in) const { return {in.height, in.width, Outputs}; }
+    layers::Work work(const layers::Shape& in) const { return {in.height, 1, 0}; }
+    static layers::Rows made(const layers::Shape&, int begin, int end) { return {begin, end}; }
+    static layers::Rows needed(layers::Rows made) { return made; }
+    void run(const layers::Io& io, int begin, int end, float*) const {
+        kernel_.run({io.in.row(begin), (end - begin) * io.in.width, C, weights_.data(), bias_.data(), io.out.row(begin)});
     }
-
-    /// Deltas of `pixels` cells. A cell's values do not depend on the cells they are computed with.
-    void regression(const kernels::KernelTable& table, const float* features, int pixels, Regression* dst) const {
-        static_assert(sizeof(Regression) == 32 * sizeof(float), "a Regression is the product's 32 outputs");
-        regression_.pixels(table, features, pixels, 1.0f, dst->box[0]);
-    }
+    layers::Cost cost() const { return {1LL * C * Outputs, (C + 1LL) * Outputs, 1, 1}; }
 
 private:
-    layers::AlignedBuffer class_weights_;
-    layers::AlignedBuffer class_bias_;
-    layers::PointwiseConv2d<C, 32> regression_;
+    kernels::ClassLogits<Outputs> kernel_;
+    layers::AlignedBuffer weights_;
+    layers::AlignedBuffer bias_;
+    std::string name_;
+};
+
+template <int C, int Anchors>
+class Heads {
+public:
+    static constexpr HeadLayout kLayout{Anchors};
+
+    void load(const layers::Scope& parameters) {
+        classes_.load(parameters["class"], layers::kIdentity);
+        const layers::Scope box = parameters["box"], landmark = parameters["landmark"];
+        box_name_ = box.name();
+        landmark_name_ = landmark.name();
+        // Box and landmarks are one product, padded to full vectors.
+        std::vector<float> weights = box.take("weight", {kLayout.box_size(), C, 1, 1});
+        std::vector<float> bias = box.take("bias", {kLayout.box_size()});
+        const auto append = [](std::vector<float>& to, const std::vector<float>& from) { to.insert(to.end(), from.begin(), from.end()); };
+        append(weights, landmark.take("weight", {kLayout.landmark_size(), C, 1, 1}));
+        append(bias, landmark.take("bias", {kLayout.landmark_size()}));
+        weights.resize(static_cast<std::size_t>(kLayout.row_size()) * C);
+        bias.resize(static_cast<std::size_t>(kLayout.row_size()));
+        deltas_.pack(weights, bias, box, layers::kIdentity);
+    }
+
+    const ClassHead<C, kLayout.class_size()>& classes() const { return classes_; }
+    const layers::PointwiseConv2d<C, kLayout.row_size()>& deltas() const { return deltas_; }
+    const std::string& box_name() const { return box_name_; }
+    const std::string& landmark_name() const { return landmark_name_; }
+
+private:
+    ClassHead<C, kLayout.class_size()> classes_;
+    layers::PointwiseConv2d<C, kLayout.row_size()> deltas_;
+    std::string box_name_;
+    std::string landmark_name_;
 };
 
 }  // namespace models

@@ -1,0 +1,51 @@
+// From the caller's image to what the first convolution reads.
+#pragma once
+
+#include "../camera.hpp"
+#include "../layers/stem.hpp"
+#include "../profile.hpp"
+#include "../resize.hpp"
+
+RETINAFACE_BEGIN_NAMESPACE
+namespace stages {
+
+/// Memory of the steps before the network. One thread at a time.
+class Preprocessor {
+public:
+    /// The image turned upright, in packed colours: itself where nothing is to do, else valid until the next call. Throws Error
+    /// (invalid_argument) for an image that is not valid.
+    ImageView upright(const ImageView& image, Rotation rotation, const detail::Parallel& parallel, const detail::YuvKernels& kernels) {
+        return upright_.convert(image, rotation, parallel, kernels);
+    }
+
+    /// The upright image as one look sees it: at its size, mirrored or not. The mirrored look follows its twin.
+    ImageView look(const ImageView& upright, const InputSize& input) {
+        if (!input.transform.mirrored) {
+            const bool same = input.width == upright.width && input.height == upright.height;
+            sized_ = same ? upright : resizer_.resize(upright, input.width, input.height);
+            return sized_;
+        }
+        return mirror_.mirror(sized_);
+    }
+
+private:
+    detail::Upright upright_;
+    detail::Resizer resizer_;
+    detail::Mirror mirror_;
+    ImageView sized_;
+};
+
+/// What the network reads of an image that has the size of `input`, without its padding.
+inline layers::Pixels pixels_of(const ImageView& image, const InputSize& input, const Profile& profile) {
+    layers::Pixels pixels;
+    pixels.image = image;
+    pixels.height = input.padded_height;
+    pixels.width = input.padded_width;
+    const bool image_rgb = image.format == PixelFormat::rgb8 || image.format == PixelFormat::rgba8;
+    pixels.swapped = image_rgb != profile.rgb && image.format != PixelFormat::gray8;
+    for (int c = 0; c < 3; ++c) pixels.mean[c] = profile.mean[pixels.swapped ? 2 - c : c];
+    return pixels;
+}
+
+}  // namespace stages
+RETINAFACE_END_NAMESPACE

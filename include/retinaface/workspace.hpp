@@ -1,0 +1,28 @@
+#pragma once
+
+#include "stages/postprocess.hpp"
+
+RETINAFACE_BEGIN_NAMESPACE
+
+namespace detail {
+class Engine;
+}
+
+/// Memory of detect(): buffers grow to the largest image seen and stay. One thread at a time; any detector may use it.
+class Workspace {
+public:
+    Workspace() = default;
+    Workspace(Workspace&&) = default;
+    Workspace& operator=(Workspace&&) = default;
+
+private:
+    friend class detail::Engine;
+
+    stages::Preprocessor before_;
+    stages::Inference inference_;
+    stages::Postprocessor after_;
+    std::vector<float> boxes_;      ///< of forward()
+    std::vector<float> landmarks_;  ///< of forward()
+};
+
+RETINAFACE_END_NAMESPACE
