@@ -139,7 +139,8 @@ inline void class_logits(const ClassLogitsArgs& a) {
 
 #include "generic/yuv.inl"
 #include "generic/warp.inl"
-#include "generic/pixels_plain.inl"
+#include "generic/yuv_plain.inl"
+#include "generic/warp_plain.inl"
 #include "generic/pixel_set.inl"
 
 }  // namespace reference
