@@ -13,8 +13,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (!try_validate(image.view) || static_cast<int>(rotation) == 45) return 0;
 
     detail::Upright vectors, plain;
-    const ImageView upright = vectors.convert(image.view, rotation, detail::YuvKernels(Isa::automatic));
-    const ImageView expected = plain.convert(image.view, rotation, detail::YuvKernels(Isa::reference));
+    const ImageView upright = vectors.convert(image.view, rotation);
+    const ImageView expected = plain.convert(image.view, rotation, {nullptr, 1}, detail::YuvKernels(Isa::reference));
     const bool turned = static_cast<int>(rotation) % 180 != 0;
     require(upright.width == (turned ? image.view.height : image.view.width), "the upright width");
     require(upright.height == (turned ? image.view.width : image.view.height), "the upright height");
