@@ -77,7 +77,7 @@ namespace detail {
 
 /// A value or an Error.
 template <class T>
-class Result {
+class [[nodiscard]] Result {
 public:
     Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
     Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}
@@ -114,7 +114,7 @@ private:
 
 /// Success or an Error.
 template <>
-class Result<void> {
+class [[nodiscard]] Result<void> {
 public:
     Result() noexcept = default;
     Result(Error error) noexcept : state_(std::in_place_index<1>, std::move(error)) {}
