@@ -48,16 +48,27 @@ TEST_CASE("every function that can fail has a form that does not throw") {
     const ImageView image;
     const RawOutputs outputs;
     const std::string name;  // made beforehand: its making may throw
-    static_assert(noexcept(Weights::try_load(name))&& noexcept(Weights::try_from_memory(nullptr, 0)));
-    static_assert(noexcept(Weights::try_from_embedded(embedded::kDefaultWeights))&& noexcept(weights->find_metadata(name)));
-    static_assert(noexcept(Detector::create(*weights))&& noexcept(Detector::create(Options())));
-    static_assert(noexcept(detector->try_detect(image))&& noexcept(detector->try_detect(image, *workspace)));
+    static_assert(noexcept(Weights::try_load(name)));
+    static_assert(noexcept(Weights::try_from_memory(nullptr, 0)));
+    static_assert(noexcept(Weights::try_from_embedded(embedded::kDefaultWeights)));
+    static_assert(noexcept(weights->find_metadata(name)));
+    static_assert(noexcept(Detector::create(*weights)));
+    static_assert(noexcept(Detector::create(Options())));
+    static_assert(noexcept(detector->try_detect(image)));
+    static_assert(noexcept(detector->try_detect(image, *workspace)));
     static_assert(noexcept(detector->try_detect(Span<const ImageView>())));
-    static_assert(noexcept(detector->try_forward(image, *workspace))&& noexcept(detector->try_decode(outputs, *workspace)));
-    static_assert(noexcept(detector->try_self_test())&& noexcept(detector->trim())&& noexcept(workspace->trim()));
-    static_assert(noexcept(Scales::create(nullptr, 0))&& noexcept(try_validate(image))&& noexcept(try_find_profile(name)));
-    static_assert(noexcept(try_arcface_template(1))&& noexcept(try_estimate_similarity({}, {})));
-    static_assert(noexcept(Aligner::create(AlignTemplate()))&& noexcept(aligner->try_crop(image, kLandmarks)));
+    static_assert(noexcept(detector->try_forward(image, *workspace)));
+    static_assert(noexcept(detector->try_decode(outputs, *workspace)));
+    static_assert(noexcept(detector->try_self_test()));
+    static_assert(noexcept(detector->trim()));
+    static_assert(noexcept(workspace->trim()));
+    static_assert(noexcept(Scales::create(nullptr, 0)));
+    static_assert(noexcept(try_validate(image)));
+    static_assert(noexcept(try_find_profile(name)));
+    static_assert(noexcept(try_arcface_template(1)));
+    static_assert(noexcept(try_estimate_similarity({}, {})));
+    static_assert(noexcept(Aligner::create(AlignTemplate())));
+    static_assert(noexcept(aligner->try_crop(image, kLandmarks)));
     static_assert(noexcept(aligner->try_warp(image, Similarity())));
 
     // And they say what the throwing forms say.
