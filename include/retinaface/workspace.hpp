@@ -15,6 +15,9 @@ public:
     Workspace(Workspace&&) = default;
     Workspace& operator=(Workspace&&) = default;
 
+    /// Gives the memory back; the next image takes what it needs anew. What lies in the workspace is no longer valid.
+    void trim() noexcept { *this = Workspace(); }
+
 private:
     friend class detail::Engine;
 

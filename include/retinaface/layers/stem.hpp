@@ -62,7 +62,7 @@ public:
         for (int y = begin; y < end; ++y) {
             const int top = y * Stride - kRadius;
             for (next = std::max(next, top); next < top + K; ++next) load_row(*io.image, next, slot(next - first));
-            const float* rows[K];
+            const float* rows[std::size_t{K}];
             for (int k = 0; k < K; ++k) rows[k] = slot(top + k - first);
             row(*io.image, rows, io.activation, io.out.row(y));
         }
