@@ -73,6 +73,14 @@ public:
         return detail::as_result([&] { return read_embedded(file); });
     }
 
+    /// Tensors made in the program; taken as they are: `shape` and `values` (or `bytes`, of U8) belong together.
+    static Weights from_tensors(std::map<std::string, std::string> metadata, std::vector<Tensor> tensors) {
+        Weights weights;
+        weights.metadata_ = std::move(metadata);
+        weights.tensors_ = std::move(tensors);
+        return weights;
+    }
+
     const std::map<std::string, std::string>& metadata() const noexcept { return metadata_; }
     /// The value of a metadata key; throws Error (bad_format) where the file has none.
     const std::string& metadata(const std::string& key) const {
