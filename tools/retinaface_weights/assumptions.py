@@ -89,7 +89,7 @@ INPUTS: Tuple[Tuple[str, Triple, Triple], ...] = (
 
 def _family(assumptions: Assumptions) -> Tuple[object, ...]:
     profile = PROFILES[assumptions.profile]
-    return profile.variances, profile.first_centre, profile.inclusive
+    return profile.variances, profile.first_centre, profile.inclusive, profile.landmark_variance
 
 
 def neighbours(assumed: Assumptions) -> List[Assumptions]:
@@ -193,8 +193,19 @@ def parse_triple(text: str) -> Triple:
     return (values[0], values[-2 if len(values) == 3 else 0], values[-1])
 
 
+def parse_deviation(text: str) -> Triple:
+    """`--std`: as the mean, but nothing divides by 0."""
+    values = parse_triple(text)
+    if not all(value > 0 for value in values):
+        raise ValueError("deviations above 0")
+    return values
+
+
 def _floats(text: str, count: int) -> List[float]:
-    values = [float(part) for part in text.split(",")]
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
     if len(values) != count or not all(math.isfinite(value) for value in values):
         raise ValueError(f"{count} numbers")
     return values

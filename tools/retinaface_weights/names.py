@@ -70,18 +70,18 @@ def recognise(shapes: Mapping[str, Tuple[int, ...]], architecture: Optional[str]
     for name, shape in best.expected.items():
         if name not in shapes:
             missing = [n for n in best.expected if n not in shapes]
-            also = f"; {_list(unexpected)} found that it does not have" if unexpected else ""
+            also = f"; {listed(unexpected)} found that it does not have" if unexpected else ""
             raise ConversionError(
-                f"missing: expected {_list(missing)} for {best.what}, found no such tensor{also} ({near})"
+                f"missing: expected {listed(missing)} for {best.what}, found no such tensor{also} ({near})"
             )
         if shapes[name] != shape:
             raise ConversionError(
                 f"tensor {name}: expected shape {list(shape)}, found {list(shapes[name])} (first difference; {near})"
             )
-    raise ConversionError(f"unexpected: {best.what} has no {_list(unexpected)} ({near})")
+    raise ConversionError(f"unexpected: {best.what} has no {listed(unexpected)} ({near})")
 
 
-def _list(names: List[str]) -> str:
+def listed(names: List[str]) -> str:
     shown = ", ".join(f"{name!r:.80}" for name in names[:3])
     return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
 

@@ -77,13 +77,14 @@ class Profile:
     variances: Tuple[float, float] = (0.1, 0.2)  # of a box's centre and size
     first_centre: Optional[float] = None  # of the first cell's anchors on every level; None: the centre of that cell
     inclusive: bool = False  # a box of width w spans w - 1
+    landmark_variance: Optional[float] = None  # None: that of the centre
 
 
 PROFILES: Dict[str, Profile] = {
     "biubug6": Profile("biubug6", "bgr", (104.0, 117.0, 123.0), 0.1, 1),
     "insightface": Profile("insightface", "rgb", (0.0, 0.0, 0.0), 0.0, 32, None, (1.0, 1.0), 7.5, True),
     "paper": Profile("paper", "bgr", (104.0, 117.0, 123.0), 0.0, 1),
-    "mnet12": Profile("mnet12", "rgb", (127.5, 127.5, 127.5), 0.0, 32, 0.0, (1.0, 1.0), 7.5, True),
+    "mnet12": Profile("mnet12", "rgb", (127.5, 127.5, 127.5), 0.0, 32, 0.0, (1.0, 1.0), 7.5, True, 0.2),
 }
 
 
