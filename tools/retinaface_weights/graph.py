@@ -41,6 +41,7 @@ class Found:
     mean: Optional[Tuple[float, ...]] = None  # taken from the pixels in the graph
     std: Optional[Tuple[float, ...]] = None
     sizes: Optional[Tuple[Tuple[float, ...], ...]] = None  # of the anchors
+    own: bool = False  # written by this project: every deviation is in the weights
     ignored: List[str] = field(default_factory=list)  # variables that mean nothing, such as a fixed gamma
     notes: List[str] = field(default_factory=list)
 

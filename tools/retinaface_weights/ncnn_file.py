@@ -353,4 +353,5 @@ def read_model(param: bytes, values: bytes, architecture: Optional[str] = None) 
     if len(orders) > 1:
         raise ConversionError("ncnn model: expected the three class heads treated alike, found differences")
     notes = [f"model of {len(layers)} layers agrees with {name}, slope {matcher.slope():g}"]
-    return Found(name, matcher.sources, matcher.slope(), orders.pop(), notes=notes), tensors
+    own = set(heads) == set(heads.values())
+    return Found(name, matcher.sources, matcher.slope(), orders.pop(), own=own, notes=notes), tensors

@@ -351,9 +351,11 @@ def _next(model: OnnxModel, value: str) -> Optional[_Node]:
     return readers[0] if len(readers) == 1 else None
 
 
-def _order(model: OnnxModel, head: str) -> Optional[str]:
-    """The order of the channels of the class heads, from what is done with them."""
-    node = _next(model, head)
+def _order(model: OnnxModel, head: str, value: str) -> Optional[str]:
+    """The order of a class head's channels, from its name or from what is done with it."""
+    if value == head:  # as this project writes it
+        return ANCHOR_MAJOR
+    node = _next(model, value)
     if node is None:
         return None
     if node.operator == "Transpose":
@@ -395,11 +397,12 @@ def read_model(data: bytes, architecture: Optional[str] = None) -> Tuple[Found, 
         raise ConversionError(f"{quantised[0].what}: expected weights as they were trained, found quantised ones")
     heads = arrange_heads(_last_convolutions(model), "ONNX model")
     name, matcher = find_network(lambda layers: _Matcher(model, layers), heads, architecture, "the graph")
-    orders = {_order(model, value) for head, value in heads.items() if head.endswith(".class")}
+    orders = {_order(model, head, str(value)) for head, value in heads.items() if head.endswith(".class")}
     if len(orders) > 1:
         raise ConversionError("ONNX model: expected the three class heads treated alike, found differences")
     mean, std = matcher.scaling or (None, None)
     notes = [f"graph of {len(model.nodes)} nodes agrees with {name}, slope {matcher.slope():g}"]
     found = Found(name, matcher.sources, matcher.slope(), orders.pop(), mean, std, notes=notes)
     found.sizes = _anchor_sizes(model)
+    found.own = set(heads) == set(heads.values())
     return found, model.constants, model.metadata

@@ -128,6 +128,8 @@ def _from_graph(
     stated: Dict[str, Any] = {"slope": found.slope}
     if found.mean is not None and found.std is not None:
         stated.update(mean=found.mean, std=found.std)
+    if found.own:
+        stated.update(std=(1.0, 1.0, 1.0))
     if found.sizes is not None:
         stated.update(min_sizes=found.sizes)
     by_order = {
