@@ -132,6 +132,9 @@ def convert(args: argparse.Namespace) -> Tuple[Network, Weights]:
         weights.licence = network.licence
     weights.extra["source_sha256"] = digest
     weights.extra["assumed"] = describe(assumed)
+    slope = assumptions.stated_slope(assumed, network.architecture, profile)
+    if slope is not None:
+        weights.extra["slope"] = f"{slope:g}"
     return network, weights
 
 

@@ -9,15 +9,15 @@ those of the same network under a profile:
 - *Channel order, deviation.*  The first convolution's input channels are permuted and divided.  Exact.
 - *Mean.*  The difference goes to the first convolution's bias.  Exact where the kernel lies inside the image; where it
   reaches over the border, zero padding means the mean's colour, which is now the profile's: the outermost outputs of that
-  convolution (one row and column at the top and left for 3x3) are off by the difference of the means.
-- *Activation.*  Not foldable: a profile with that slope is taken, or there is none and that is an error.
+  convolution (for 3x3 the first row and column, the last too where the size is odd) are off by the difference of means.
+- *Activation.*  Not foldable: a profile with that slope is taken; where none has it, the metadata state it (`slope`).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Dict, List, Mapping, Tuple
+from typing import Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -109,21 +109,26 @@ def other_inputs(assumed: Assumptions) -> List[Assumptions]:
 
 
 def library_profile(assumptions: Assumptions, architecture: str) -> Profile:
-    """The profile of the library that decodes alike, has this activation and the nearest input; or an error."""
+    """The profile of the library that decodes alike, has the nearest input and, if there is one, this activation."""
     fixed = lookup_architecture(architecture).slope
     if fixed is not None and assumptions.slope != fixed:
         raise ConversionError(f"slope: expected {fixed:g} for architecture {architecture}, found {assumptions.slope:g}")
+    if not 0 <= assumptions.slope <= 1:
+        raise ConversionError(f"slope: expected one in 0..1, found {assumptions.slope:g}")
     alike = [p for p in PROFILES.values() if _family(NAMED[p.name]) == _family(assumptions)]
-    fitting = [p for p in alike if fixed is not None or p.slope == assumptions.slope]
-    if not fitting:
-        have = ", ".join(f"{p.slope:g} ({p.name})" for p in alike)
-        raise ConversionError(f"slope: expected one that the library has, {have}, found {assumptions.slope:g}")
+    fitting = [p for p in alike if fixed is not None or p.slope == assumptions.slope] or alike
 
     def cost(profile: Profile) -> Tuple[bool, bool]:
         mean = profile.mean if profile.channels == assumptions.channels else profile.mean[::-1]
         return mean != assumptions.mean, profile.name != assumptions.profile
 
     return min(fitting, key=cost)
+
+
+def stated_slope(assumptions: Assumptions, architecture: str, profile: Profile) -> Optional[float]:
+    """What the metadata have to say of the activation: nothing where architecture or profile has that slope."""
+    fixed = lookup_architecture(architecture).slope
+    return None if assumptions.slope == (profile.slope if fixed is None else fixed) else assumptions.slope
 
 
 def fold(

@@ -211,11 +211,12 @@ ARCHITECTURES: Dict[str, Architecture] = {
 }
 
 
-def build_network(architecture: str, profile: str) -> List[Layer]:
-    """The layers of a network in an order in which they can be computed."""
+def build_network(architecture: str, profile: str, slope: Optional[float] = None) -> List[Layer]:
+    """The layers of a network in an order in which they can be computed; `slope`: where a file states one."""
     arch = lookup_architecture(architecture)
-    slope = lookup_profile(profile).slope
-    return arch.layers(slope if arch.slope is None else arch.slope)
+    if slope is None:
+        slope = lookup_profile(profile).slope if arch.slope is None else arch.slope
+    return arch.layers(slope)
 
 
 def convolutions(layers: List[Layer]) -> List[Conv]:

@@ -9,10 +9,10 @@ from typing import Dict, Iterable, Mapping, Optional, Tuple
 
 import numpy as np
 
-from .assumptions import NAMED, Assumptions, fold, neighbours, other_inputs
+from .assumptions import NAMED, Assumptions, fold, neighbours, other_inputs, stated_slope
 from .errors import ConversionError
 from .forward import forward
-from .network import ANCHOR_SIZES, ANCHORS, Profile
+from .network import ANCHOR_SIZES, Profile, build_network
 from .png import read_png
 
 PICTURE = Path(__file__).resolve().parents[2] / "examples" / "images" / "astronaut.png"
@@ -116,10 +116,14 @@ class Verdict:
         )
 
 
-def judge(architecture: str, profile: Profile, parameters: Mapping[str, np.ndarray]) -> Verdict:
-    """Run a network on the sheet."""
+def judge(
+    architecture: str, profile: Profile, parameters: Mapping[str, np.ndarray], slope: Optional[float] = None
+) -> Verdict:
+    """Run a network on the sheet; `slope`: of its activation, where that is not the profile's."""
     image, faces, true_points = sheet()
-    outputs = forward(architecture, profile.name, parameters, image, dtype=np.float32)
+    outputs = forward(
+        architecture, profile.name, parameters, image, build_network(architecture, profile.name, slope), np.float32
+    )
     scores, boxes, points = decode(outputs, *_SHEET, profile)
     scores = np.where(np.isfinite(scores) & np.isfinite(boxes).all(1), scores, 0.0)
     overlaps = np.stack([overlap(face, boxes) for face in faces])
@@ -151,7 +155,8 @@ def compare(
             profile, folded, _ = fold(parameters, architecture, variant)
         except ConversionError:
             continue
-        result[variant] = judge(architecture, profile, folded)
+        slope = stated_slope(variant, architecture, profile)
+        result[variant] = judge(architecture, profile, folded, slope)
     return result
 
 
