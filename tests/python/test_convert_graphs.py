@@ -163,6 +163,7 @@ def _external(model: Any) -> None:
         (lambda m: setattr(_node(m, "Relu"), "op_type", "Sigmoid"), ["Relu", "Sigmoid"]),
         (lambda m: _set(_node(m, "Resize"), "mode", "linear"), ["mode", "nearest", "linear"]),
         (lambda m: _set(_node(m, "Resize"), "coordinate_transformation_mode", "half_pixel"), ["asymmetric"]),
+        (lambda m: _set(_node(m, "Resize"), "nearest_mode", "ceil"), ["asymmetric"]),
         (lambda m: setattr(_node(m, "Add"), "op_type", "Mul"), ["Add", "Mul"]),
         (lambda m: _set(_node(m, "Concat"), "axis", 2), ["axis"]),
         (lambda m: _set(_node(m, "Softmax"), "axis", 3), ["axis"]),

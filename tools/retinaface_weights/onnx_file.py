@@ -252,14 +252,17 @@ class _Matcher(Matcher):
             coarse = self._maker(coarse, "Slice").inputs[0]
         resize = self._maker(coarse, "Resize", "Upsample")
         resize.expect("mode", "nearest", resize.text("mode", "nearest"))
+        place = 2 if len(resize.inputs) > 2 else 1
+        scales = self._model.constants.get(resize.inputs[place]) if len(resize.inputs) > place else None
+        if scales is not None and scales.dtype.kind == "f" and scales.size == 4:
+            found = [float(scale) for scale in scales]
+            if found[:2] != [1, 1] or not 1 <= min(found[2:]) <= max(found[2:]) <= 2:  # 2n - 1 from n: a little under 2
+                raise ConversionError(f"{resize.what}: expected scales of 1, 1, 2, 2, found {found}")
         if resize.operator == "Resize" and len(resize.inputs) > 2:  # opset 11; before, there was only this way
-            resize.expect("nearest_mode", "floor", resize.text("nearest_mode", "round_prefer_floor"))
+            rounding = resize.text("nearest_mode", "round_prefer_floor")
             way = resize.text("coordinate_transformation_mode", "half_pixel")
-            resize.expect("coordinate_transformation_mode", "asymmetric", way)
-        scales = resize.inputs[2 if len(resize.inputs) > 2 else 1 if len(resize.inputs) > 1 else 0]
-        factors = self._model.constants.get(scales)
-        if factors is not None and factors.dtype.kind == "f" and factors.size == 4:
-            resize.expect("scales", [1, 1, 2, 2], [float(factor) for factor in factors])
+            if not _repeats(way, rounding):
+                raise ConversionError(f"{resize.what}: expected every pixel twice (asymmetric, floor), found {way}, {rounding}")
         return fine, resize.inputs[0]
 
     def _check_crop(self, node: _Node) -> None:
@@ -297,6 +300,22 @@ class _Matcher(Matcher):
             raise ConversionError(f"{self.describe(value)}: expected the graph's input, found {name!r:.60}")
         if mean.any() or (std != 1).any():
             self.scaling = (tuple(mean.tolist()), tuple(std.tolist()))
+
+
+def _repeats(way: str, rounding: str) -> bool:
+    """Whether an upsampling by 2 takes source pixel i >> 1 for pixel i."""
+    index = np.arange(1, 8)
+    if way == "half_pixel":
+        source = (index + 0.5) / 2 - 0.5
+    elif way == "asymmetric":
+        source = index / 2
+    else:
+        return False
+    rounded = {
+        "floor": np.floor(source), "ceil": np.ceil(source), "round_prefer_floor": np.ceil(source - 0.5),
+        "round_prefer_ceil": np.floor(source + 0.5),
+    }.get(rounding)  # fmt: skip
+    return rounded is not None and bool((rounded == index >> 1).all())
 
 
 def is_upsampled(model: OnnxModel, value: str) -> bool:
