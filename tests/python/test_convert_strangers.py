@@ -208,7 +208,7 @@ def test_activation(
     assert convert_weights.main([*command, "--slope", "0.2"]) == 0
     weights = weights_file.load((tmp_path / "out").read_bytes())
     assert (weights.profile, weights.extra["slope"]) == ("biubug6", "0.2")
-    image = weights_file.self_test_image()
+    image = weights_file.self_test_image(0)
     layers = build_network("mobilenet025", "biubug6", 0.2)
     expected_box = forward("mobilenet025", "biubug6", weights.parameters, image, layers)["box"]
     assert np.array_equal(weights.forward(image)["box"], expected_box)

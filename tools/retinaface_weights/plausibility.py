@@ -77,8 +77,8 @@ def decode(
     half = (size * np.exp(np.minimum(outputs["box"][:, 2:] * size_scale, 20.0)) - profile.inclusive) / 2
     landmark_scale = centre_scale if profile.landmark_variance is None else profile.landmark_variance
     points = prior[:, None, :2] + outputs["landmark"].reshape(-1, 5, 2) * landmark_scale * size[:, None]
-    margin = np.clip(outputs["class"][:, 0] - outputs["class"][:, 1], -500.0, 500.0)
-    return 1 / (1 + np.exp(margin)), np.concatenate([centre - half, centre + half], 1), points
+    margin = np.clip(np.diff(outputs["class"].astype(np.float64))[:, 0], -500.0, 500.0)
+    return 1 / (1 + np.exp(-margin)), np.concatenate([centre - half, centre + half], 1), points
 
 
 def overlap(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:

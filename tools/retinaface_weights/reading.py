@@ -187,7 +187,7 @@ def from_mxnet(
 
 def from_onnx(data: bytes, architecture: Optional[str] = None, profile: Optional[str] = None) -> Network:
     found, constants, metadata = onnx_file.read_model(data, architecture)
-    ours = metadata.get("format") == weights_file.FORMAT and metadata.get("profile") in PROFILES
+    ours = metadata.get("format") in (archive.FORMAT, weights_file.UNHASHED_FORMAT) and metadata.get("profile") in PROFILES
     network = _from_graph(found, _checked(found, constants), profile or (metadata["profile"] if ours else None))
     if ours:
         network.licence = metadata.get("licence")
