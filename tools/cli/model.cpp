@@ -165,8 +165,19 @@ std::string describe_sizes(const retinaface::Options& options) {
 }
 
 retinaface::Weights load_weights(const std::string& path) {
-    return path.empty() ? retinaface::Weights::from_embedded(retinaface::embedded::kDefaultWeights)
-                        : retinaface::Weights::load(path);
+    if (path.empty()) return retinaface::Weights::from_embedded(retinaface::embedded::kDefaultWeights);
+    try {
+        return retinaface::Weights::load(path);
+    } catch (const retinaface::Error& error) {
+        const std::string suffix = ".safetensors";
+        const bool named_so =
+            path.size() >= suffix.size() && path.compare(path.size() - suffix.size(), suffix.size(), suffix) == 0;
+        if (error.code() != retinaface::ErrorCode::bad_format || named_so) throw;
+        throw retinaface::Error(error.code(), std::string(error.what()) +
+                                                  "; weights of PyTorch, MXNet, ONNX and ncnn become a weights file with "
+                                                  "tools/convert_weights.py " +
+                                                  path + " -o model.safetensors");
+    }
 }
 
 Detector make_detector(const retinaface::Weights& weights, const retinaface::Options& options) {

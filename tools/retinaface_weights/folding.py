@@ -35,6 +35,15 @@ class ConvSource:
         norm = [self.norm.gamma, self.norm.beta, self.norm.mean, self.norm.variance] if self.norm else []
         return [name for name in (self.weight, self.bias, *norm) if name is not None]
 
+    def renamed(self, rename: Callable[[str], str]) -> ConvSource:
+        """The same under other names."""
+        norm = self.norm
+        if norm is not None:
+            gamma = None if norm.gamma is None else rename(norm.gamma)
+            norm = Norm(gamma, rename(norm.beta), rename(norm.mean), rename(norm.variance), norm.epsilon)
+        bias = None if self.bias is None else rename(self.bias)
+        return ConvSource(rename(self.weight), bias, norm, self.order)
+
     def shapes(self, weight_shape: Tuple[int, ...]) -> Dict[str, Tuple[int, ...]]:
         return {name: weight_shape if name == self.weight else weight_shape[:1] for name in self.names()}
 

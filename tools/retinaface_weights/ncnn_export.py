@@ -7,7 +7,7 @@ from typing import Dict, List, Tuple
 
 import numpy as np
 
-from .network import HEADS, LEVELS, ConcatRelu, Conv, Layer, UpsampleAdd, build_network, head_name
+from .network import HEADS, LEVELS, ConcatRelu, Conv, Layer, UpsampleAdd, head_name
 from .weights_file import Weights
 
 _MAGIC = 7767517
@@ -75,7 +75,7 @@ def export(weights: Weights) -> Tuple[str, bytes]:
     `.landmark` [20, h, w], L = 3, 4, 5, which is how ncnn users write such networks; activations are part of the
     convolutions, as ncnn's own optimiser would leave them.
     """
-    layers = build_network(weights.architecture, weights.profile)
+    layers = weights.layers()
     writer = _Writer(layers)
     values: List[bytes] = []
     writer.produce("Input", "image", [], "image")

@@ -7,7 +7,7 @@ from typing import Any, Dict, List
 import numpy as np
 
 from .errors import ConversionError
-from .network import HEADS, LEVELS, ConcatRelu, Conv, Layer, UpsampleAdd, build_network, head_name, lookup_profile
+from .network import HEADS, LEVELS, ConcatRelu, Conv, Layer, UpsampleAdd, head_name, lookup_profile
 from .weights_file import Weights
 
 _OPSET = 13
@@ -91,7 +91,7 @@ def export(weights: Weights, raw_maps: bool = False) -> bytes:
     graph = _Graph(onnx)
     for name, value in (("zero", 0), ("two", 2), ("four", 4)):
         graph.constant(name, np.array([value], np.int64))
-    for layer in build_network(weights.architecture, weights.profile):
+    for layer in weights.layers():
         graph.add(layer, weights)
 
     def tensor(name: str, shape: List[Any]) -> Any:
