@@ -8,6 +8,7 @@ box, five landmarks x, y]] and, for heads, a last number that says whether the f
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 import hashlib
 import io
@@ -21,6 +22,9 @@ from PIL import Image
 
 import anchors as anchor_code
 from recipe import Collection
+
+DECODED_AT_ONCE = 128
+"""Pictures, while the store is made."""
 
 DEV_SHARE = 0.03
 """Share of the training photographs, by name, that is kept out for choices inside a run."""
@@ -188,17 +192,23 @@ class Store:
         self.folder.mkdir(parents=True, exist_ok=True)
         pictures, offset = {}, 0
         temporary = pixel_path.with_suffix(f".{os.getpid()}")
-        with tarfile.open(tar) as archive, open(temporary, "wb") as out:
-            for member in archive:
-                if not member.isfile():
-                    continue
-                with Image.open(io.BytesIO(archive.extractfile(member).read())) as image:
-                    pixels = np.asarray(image.convert("RGB"))
-                out.write(pixels.data)
-                pictures[member.name.removeprefix("./")] = (offset, *pixels.shape[:2])
-                offset += pixels.size
+        with tarfile.open(tar) as archive, open(temporary, "wb") as out, ThreadPoolExecutor(os.cpu_count()) as pool:
+            members = [member for member in archive if member.isfile()]
+            # Some at a time, so that decoded ones do not fill the memory while they wait to be written.
+            for begin in range(0, len(members), DECODED_AT_ONCE):
+                some = members[begin : begin + DECODED_AT_ONCE]
+                for member, pixels in zip(some, pool.map(decode, [archive.extractfile(member).read() for member in some])):
+                    out.write(pixels.data)
+                    pictures[member.name.removeprefix("./")] = (offset, *pixels.shape[:2])
+                    offset += pixels.size
         os.replace(temporary, pixel_path)
         return pictures
+
+
+def decode(data: bytes) -> np.ndarray:
+    """Pixels [H, W, 3] uint8, R, G, B, of a picture file."""
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def read(folder: Path, collection: Collection, store: Store, parts: tuple[str, ...] = ("train", "dev", "held")) -> list[Photo]:
