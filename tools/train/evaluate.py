@@ -28,7 +28,7 @@ import scrfd
 SCALES = (1.0, 0.5, 1.5)
 THRESHOLD = 0.5
 """The default of the library's options."""
-CLOSE_UPS = (300, 600)
+CLOSE_UPS = (300, 600, 800)
 """Sides in pixels to which the largest face of photographs that have a large one is brought."""
 SHRUNK = 640
 """Longest side in pixels to which close-ups are shrunk, beside being looked at as they are: a size policy."""
