@@ -359,7 +359,8 @@ def test_house_ap_by_hand() -> None:
     errors, sides = measure.landmark_errors([found[:3], found[:0]], [photo, photo])
     np.testing.assert_allclose(errors, [0.1, np.nan, np.nan, np.nan], rtol=1e-6)
     assert sides.tolist() == [20, 20, 20, 20]
-    assert measure.sure_recall([found[:3]], [photo], 0.5) == (0.5, 2) and measure.sure_recall([found[:1]], [photo], 0.95) == (0.0, 2)
+    assert measure.sure_recall([found[:3]], [photo], 0.5) == (0.5, 2)
+    assert measure.sure_recall([found[:1]], [photo], 0.95) == (0.0, 2)
 
 
 def test_crowds_by_hand() -> None:

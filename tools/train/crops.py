@@ -165,7 +165,8 @@ def turn(canvas: Canvas, degrees: float) -> None:
     if rest:
         image = canvas.image.rotate(degrees, Image.Resampling.BILINEAR, fillcolor=GREY)
     else:
-        image = canvas.image.transpose((Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)[int(quarters) - 1])
+        kinds = Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270
+        image = canvas.image.transpose(kinds[int(quarters) - 1])
     canvas.move(image, matrix, middle - matrix @ middle, swaps=not rest and int(quarters) % 2 == 1)
 
 

@@ -97,7 +97,8 @@ def measure_crowds(detector: Detect, photos: list[Photo], rows: Rows) -> list[Ma
     rows["crowds: AP"] = measure.pooled_ap(marks)
     for source in sorted({photo.source for photo in photos}):
         rows[f"crowds: AP, {source}"] = measure.pooled_ap([m for m, p in zip(marks, photos) if p.source == source])
-    rows[f"crowds: recall of heads at {THRESHOLD}"], rows[f"crowds: precision at {THRESHOLD}"] = measure.at_threshold(marks, THRESHOLD)
+    recall, precision = measure.at_threshold(marks, THRESHOLD)
+    rows[f"crowds: recall of heads at {THRESHOLD}"], rows[f"crowds: precision at {THRESHOLD}"] = recall, precision
     recall, faces = measure.sure_recall(found, photos, THRESHOLD)
     rows[f"crowds: recall at {THRESHOLD} of the teacher's faces >= {measure.SURE_SCORE} ({faces})"] = recall
     enlarged = [measure.judge_photo(measure.detect_resized(detector, p, CROWD_SCALE), p) for p in photos]
@@ -142,16 +143,16 @@ def report(models: list[Path], data: Path, pixels: Path, part: str) -> dict[str,
         for what, ours, theirs in zip(("AP", "crowds: AP"), marks[name], marks[names[0]]):
             if ours:
                 mean, low, high, share = measure.bootstrap(ours, theirs)
-                print(f"{what}({name}) - {what}({names[0]}): {mean:+.4f}, 95 % {low:+.4f} .. {high:+.4f}, above 0 in {share:.1%} of "
-                      f"1000 paired bootstrap rounds over photographs")
+                print(f"{what}({name}) - {what}({names[0]}): {mean:+.4f}, 95 % {low:+.4f} .. {high:+.4f}, above 0 in "
+                      f"{share:.1%} of 1000 paired bootstrap rounds over photographs")
     return results
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="+", type=Path, help="detectors: weights files, checkpoints, original .pth, SCRFD .onnx; the "
-                        "others are compared with the first")
+    parser.add_argument("models", nargs="+", type=Path, help="detectors: weights files, checkpoints, original .pth, SCRFD "
+                        ".onnx; the others are compared with the first")
     parser.add_argument("--data", type=Path, required=True, help="folder with val.tar, val.jsonl, crowds.tar, ...")
     parser.add_argument("--part", choices=("held", "dev"), default="held")
     parser.add_argument("--pixels", type=Path, help="folder for decoded photographs (default: one that is removed at the end)")

@@ -63,7 +63,8 @@ def export_run(checkpoint: Path, destination: Path, dev: Sequence[Photo], about:
     score = half_score(model.eval(), dev)
     parameters = fold(model)
     calibrate(parameters, score)
-    weights = weights_file.Weights(content["architecture"], content["profile"], parameters, about.version, about.source, about.licence)
+    weights = weights_file.Weights(
+        content["architecture"], content["profile"], parameters, about.version, about.source, about.licence)
     destination.write_bytes(weights_file.dump(weights, "f16"))
     print(f"wrote {destination}: what scored {score:.3f} scores 0.5", flush=True)
     return destination

@@ -44,7 +44,7 @@ def is_head(layer: Conv) -> bool:
 
 
 class Network(nn.Module):
-    """Any architecture of `retinaface_weights.network`. A layer's parameters are named by the layer: `backbone.conv0.conv.weight`.
+    """Any architecture of `retinaface_weights.network`; parameters are named by their layer: `backbone.conv0.conv.weight`.
 
     Input: [B, 3, H, W] float, channels and mean as the profile says (`prepare`); any H and W.
     Output: class logits [B, N, 2] (background, face), box [B, N, 4] and landmark [B, N, 10], by name, all raw (undecoded),

@@ -166,7 +166,8 @@ def load(path: Path) -> Recipe:
             raise ValueError(f"{path}: {words}")
     for collection in recipe.collections:
         if collection.labels not in LABELS:
-            raise ValueError(f"{path}: collection {collection.name}: expected labels {', '.join(LABELS)}, found {collection.labels!r}")
+            raise ValueError(
+                f"{path}: collection {collection.name}: expected labels {', '.join(LABELS)}, found {collection.labels!r}")
     return recipe
 
 
