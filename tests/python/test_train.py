@@ -323,6 +323,12 @@ def test_store_keeps_pixels_and_notices_another_tar(tmp_path: Path) -> None:
             for name, values in pixels.items():
                 expected = Image.open(io.BytesIO(tar.extractfile(name).read())).convert("RGB")
                 np.testing.assert_array_equal(values, np.asarray(expected))
+    with tarfile.open(tmp_path / "broken.tar", "w") as tar:
+        member = tarfile.TarInfo("a.jpg")
+        member.size = 9
+        tar.addfile(member, io.BytesIO(b"no jpeg.."))
+    with pytest.raises(ValueError, match="broken.tar: a.jpg: expected a picture"):
+        store.open(tmp_path / "broken.tar")
     lines = (tmp_path / "train.jsonl").read_text()
     (tmp_path / "train.jsonl").write_text(lines.replace('"width": 160', '"width": 161', 1))
     with pytest.raises(ValueError, match="expected drawn_train_0.jpg with 161 x 160 pixels, found 160 x 160"):

@@ -197,7 +197,8 @@ class Store:
             # Some at a time, so that decoded ones do not fill the memory while they wait to be written.
             for begin in range(0, len(members), DECODED_AT_ONCE):
                 some = members[begin : begin + DECODED_AT_ONCE]
-                for member, pixels in zip(some, pool.map(decode, [archive.extractfile(member).read() for member in some])):
+                files = [(f"{tar}: {member.name}", archive.extractfile(member).read()) for member in some]
+                for member, pixels in zip(some, pool.map(decode, *zip(*files))):
                     out.write(pixels.data)
                     pictures[member.name.removeprefix("./")] = (offset, *pixels.shape[:2])
                     offset += pixels.size
@@ -205,10 +206,13 @@ class Store:
         return pictures
 
 
-def decode(data: bytes) -> np.ndarray:
-    """Pixels [H, W, 3] uint8, R, G, B, of a picture file."""
-    with Image.open(io.BytesIO(data)) as image:
-        return np.asarray(image.convert("RGB"))
+def decode(name: str, data: bytes) -> np.ndarray:
+    """Pixels [H, W, 3] uint8, R, G, B, of a picture file. Raises ValueError that names it if it cannot be read."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{name}: expected a picture, found {error}") from None
 
 
 def read(folder: Path, collection: Collection, store: Store, parts: tuple[str, ...] = ("train", "dev", "held")) -> list[Photo]:

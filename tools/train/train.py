@@ -320,5 +320,5 @@ def train_in(team: Team, options: argparse.Namespace, recipe: Recipe) -> None:
 if __name__ == "__main__":
     try:
         print(train(parse_arguments()))
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise SystemExit(str(error)) from None
