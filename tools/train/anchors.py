@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
+import sys
 
 import numpy as np
 
-STRIDES = (8, 16, 32)
-SIZES = ((16, 32), (64, 128), (256, 512))
-VARIANCE_CENTRE = 0.1
-VARIANCE_SIZE = 0.2
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+from retinaface_weights.network import ANCHOR_SIZES, LEVELS, PROFILES  # noqa: E402
+
+STRIDES = tuple(2**level for level in LEVELS)
+VARIANCE_CENTRE, VARIANCE_SIZE = PROFILES["biubug6"].variances
 
 IGNORED = -1
 """Class target of an anchor that takes part in no class loss."""
@@ -20,7 +23,7 @@ IGNORED = -1
 def make_anchors(height: int, width: int) -> np.ndarray:
     """Anchors [N, 4] as centre x, centre y, width, height; level by level, row-major, small size first. Read-only."""
     levels = []
-    for stride, sizes in zip(STRIDES, SIZES):
+    for stride, sizes in zip(STRIDES, ANCHOR_SIZES):
         rows, columns = -(-height // stride), -(-width // stride)
         cy, cx, size = np.meshgrid(
             (np.arange(rows) + 0.5) * stride, (np.arange(columns) + 0.5) * stride, np.array(sizes, float), indexing="ij"
@@ -105,7 +108,7 @@ def overlapping(boxes: np.ndarray, height: int, width: int) -> Pairs:
     """
     found = []
     first = 0
-    for stride, sizes in zip(STRIDES, SIZES):
+    for stride, sizes in zip(STRIDES, ANCHOR_SIZES):
         shape = np.array([-(-width // stride), -(-height // stride)])
         for position, size in enumerate(sizes):
             # Cells (column, row) whose anchor reaches into the box, from `low` up to `high`.
