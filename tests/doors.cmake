@@ -1,0 +1,31 @@
+# The ways into the library other than its headers as they lie here: C, one header, installed, Python (tests/doors/*.py).
+
+# The C interface from a C99 program, shared and static; the programs in examples/c; what the shared library exports.
+if(RETINAFACE_BUILD_C AND CMAKE_C_COMPILER)
+    foreach(kind IN ITEMS c c_static)
+        add_executable(test_api_${kind} doors/c_api.c)
+        target_link_libraries(test_api_${kind} PRIVATE retinaface_program retinaface::${kind})
+        set_target_properties(test_api_${kind} PROPERTIES C_STANDARD 99 C_EXTENSIONS OFF)
+    endforeach()
+    list(JOIN CMAKE_CROSSCOMPILING_EMULATOR " " emulator)
+    retinaface_add_python_test(doors_c doors/test_c.py ENVIRONMENT
+                               "RETINAFACE_C_PROGRAMS=${emulator} $<TARGET_FILE:test_api_c>,${emulator} $<TARGET_FILE:test_api_c_static>"
+                               "RETINAFACE_C_DETECT=${emulator} $<TARGET_FILE:c_detect>" "RETINAFACE_QUICKSTART=${emulator} $<TARGET_FILE:quickstart>"
+                               RETINAFACE_C_LIBRARY=$<TARGET_FILE:retinaface_c> RETINAFACE_NM=${CMAKE_NM})
+endif()
+
+# What follows tests the source tree, not the build: once is enough.
+if(CMAKE_CROSSCOMPILING OR RETINAFACE_SANITIZE OR NOT retinaface_python)
+    return()
+endif()
+
+# The single header: the detector's tests against it, and the tests of the tool that makes it.
+set(retinaface_single_dir ${CMAKE_CURRENT_BINARY_DIR}/single_header)
+file(GLOB_RECURSE retinaface_headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/include/*.hpp ${PROJECT_SOURCE_DIR}/kernels/*)
+add_custom_command(OUTPUT ${retinaface_single_dir}/retinaface.hpp
+                   COMMAND ${retinaface_python} -B ${CMAKE_CURRENT_SOURCE_DIR}/doors/single_header.py ${retinaface_single_dir}
+                   DEPENDS ${retinaface_headers} ${PROJECT_SOURCE_DIR}/tools/amalgamate.py doors/single_header.py)
+retinaface_add_test(detector_single_header SOURCES test_detector.cpp ${retinaface_single_dir}/retinaface.hpp)
+target_include_directories(test_detector_single_header BEFORE PRIVATE ${retinaface_single_dir})
+retinaface_add_python_test(doors_single_header doors/test_single_header.py ENVIRONMENT CXX=${CMAKE_CXX_COMPILER}
+                           RETINAFACE_QUICKSTART=$<TARGET_FILE:quickstart>)
