@@ -14,6 +14,22 @@ if(RETINAFACE_BUILD_C AND CMAKE_C_COMPILER)
                                RETINAFACE_C_LIBRARY=$<TARGET_FILE:retinaface_c> RETINAFACE_NM=${CMAKE_NM})
 endif()
 
+# Bridges to other libraries' types, where those are installed (headers of this machine: not for a cross compiler).
+if(NOT CMAKE_CROSSCOMPILING)
+    find_path(RETINAFACE_EIGEN_INCLUDE_DIR Eigen/Core PATH_SUFFIXES eigen3)
+    if(RETINAFACE_EIGEN_INCLUDE_DIR)
+        retinaface_add_test(eigen SOURCES test_eigen.cpp)
+        target_include_directories(test_eigen SYSTEM PRIVATE ${RETINAFACE_EIGEN_INCLUDE_DIR})
+    endif()
+    find_path(RETINAFACE_OPENCV_INCLUDE_DIR opencv2/core.hpp PATH_SUFFIXES opencv4)
+    find_library(RETINAFACE_OPENCV_CORE opencv_core)
+    if(RETINAFACE_OPENCV_INCLUDE_DIR AND RETINAFACE_OPENCV_CORE)
+        retinaface_add_test(opencv SOURCES test_opencv.cpp)
+        target_include_directories(test_opencv SYSTEM PRIVATE ${RETINAFACE_OPENCV_INCLUDE_DIR})
+        target_link_libraries(test_opencv PRIVATE ${RETINAFACE_OPENCV_CORE})
+    endif()
+endif()
+
 # What follows tests the source tree, not the build: once is enough.
 if(CMAKE_CROSSCOMPILING OR RETINAFACE_SANITIZE OR NOT retinaface_python)
     return()
