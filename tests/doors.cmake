@@ -45,3 +45,15 @@ retinaface_add_test(detector_single_header SOURCES test_detector.cpp ${retinafac
 target_include_directories(test_detector_single_header BEFORE PRIVATE ${retinaface_single_dir})
 retinaface_add_python_test(doors_single_header doors/test_single_header.py ENVIRONMENT CXX=${CMAKE_CXX_COMPILER}
                            RETINAFACE_QUICKSTART=$<TARGET_FILE:quickstart>)
+
+# Debian package, pkg-config, add_subdirectory, FetchContent; what packaging/ says.
+if(RETINAFACE_INSTALL AND RETINAFACE_BUILD_C)
+    retinaface_add_python_test(doors_ways doors/test_ways.py ENVIRONMENT CXX=${CMAKE_CXX_COMPILER} CC=${CMAKE_C_COMPILER}
+                               CMAKE=${CMAKE_COMMAND} CTEST=${CMAKE_CTEST_COMMAND} RETINAFACE_BUILD=${PROJECT_BINARY_DIR}
+                               RETINAFACE_QUICKSTART=$<TARGET_FILE:quickstart>)
+endif()
+
+# The Python package, built once as a wheel.
+if(RETINAFACE_BUILD_CLI)
+    retinaface_add_python_test(doors_python doors/test_python_package.py ENVIRONMENT RETINAFACE_CLI=$<TARGET_FILE:retinaface_cli>)
+endif()
