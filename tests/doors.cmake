@@ -53,7 +53,11 @@ if(RETINAFACE_INSTALL AND RETINAFACE_BUILD_C)
                                RETINAFACE_QUICKSTART=$<TARGET_FILE:quickstart>)
 endif()
 
-# The Python package, built once as a wheel.
-if(RETINAFACE_BUILD_CLI)
-    retinaface_add_python_test(doors_python doors/test_python_package.py ENVIRONMENT RETINAFACE_CLI=$<TARGET_FILE:retinaface_cli>)
+# The Python package, built once as a wheel, and the code blocks of docs/.
+if(RETINAFACE_BUILD_CLI AND RETINAFACE_BUILD_C)
+    retinaface_add_script_test(doors_python COMMAND ${retinaface_python} -B -m pytest -q -rs -p no:cacheprovider
+                                                    ${CMAKE_CURRENT_SOURCE_DIR}/doors/test_python_package.py
+                                                    ${CMAKE_CURRENT_SOURCE_DIR}/doors/test_docs.py
+                               ENVIRONMENT CXX=${CMAKE_CXX_COMPILER} CC=${CMAKE_C_COMPILER} CMAKE=${CMAKE_COMMAND}
+                               RETINAFACE_CLI=$<TARGET_FILE:retinaface_cli> RETINAFACE_C_LIBRARY=$<TARGET_FILE:retinaface_c>)
 endif()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
+import sysconfig
 from pathlib import Path
 
 import numpy as np
@@ -54,3 +56,26 @@ def expected(sample_ppm: Path) -> str:
     found = detect(from_environment("RETINAFACE_QUICKSTART"), sample_ppm)
     assert len(found.splitlines()) == 1 and float(found.split()[0]) > 0.9
     return found
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python package; what needs it is skipped where it cannot be built."""
+    for module in ("nanobind", "scikit_build_core"):
+        pytest.importorskip(module, reason=f"{module} is not installed: the Python package is not tested")
+    if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
+        pytest.skip("no Python.h (Debian: python3-dev): the Python package is not tested")
+    folder = tmp_path_factory.mktemp("wheel")
+    tool = from_environment("RETINAFACE_CLI")[-1]
+    run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q", "-w", folder, "-C", f"build-dir={folder}/build",
+        "-C", f"cmake.define.RETINAFACE_PYTHON_TOOL={tool}", ROOT / "bindings" / "python")  # fmt: skip
+    (wheel,) = folder.glob("retinaface-*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="session")
+def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for PYTHONPATH with the package in it."""
+    folder = tmp_path_factory.mktemp("site")
+    run(sys.executable, "-m", "pip", "install", "--no-deps", "-q", "--target", folder, wheel)
+    return folder

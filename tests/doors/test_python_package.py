@@ -11,7 +11,6 @@ import os
 import pickle
 import subprocess
 import sys
-import sysconfig
 import threading
 import zipfile
 from pathlib import Path
@@ -21,29 +20,6 @@ import numpy as np
 import pytest
 from conftest import ROOT, SAMPLE, from_environment, run
 from PIL import Image
-
-pytest.importorskip("nanobind", reason="nanobind is not installed: the Python package is not tested")
-pytest.importorskip("scikit_build_core", reason="scikit-build-core is not installed: the Python package is not tested")
-
-
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
-        pytest.skip("no Python.h (Debian: python3-dev): the Python package is not tested")
-    folder = tmp_path_factory.mktemp("wheel")
-    tool = from_environment("RETINAFACE_CLI")[-1]
-    run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q", "-w", folder, "-C", f"build-dir={folder}/build",
-        "-C", f"cmake.define.RETINAFACE_PYTHON_TOOL={tool}", ROOT / "bindings" / "python")  # fmt: skip
-    (wheel,) = folder.glob("retinaface-*.whl")
-    return wheel
-
-
-@pytest.fixture(scope="session")
-def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("site")
-    run(sys.executable, "-m", "pip", "install", "--no-deps", "-q", "--target", folder, wheel)
-    return folder
-
 
 @pytest.fixture(scope="session")
 def retinaface(site: Path) -> ModuleType:
