@@ -11,6 +11,8 @@ On a cluster: spark-submit --py-files faces_table.py spark_faces.py ..., with th
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from pathlib import Path
 from typing import Iterator
 
@@ -41,6 +43,7 @@ def main() -> None:
     parser.add_argument("--partitions", type=int, default=16, help="tasks a job; some minutes of work each (default: 16)")
     arguments = parser.parse_args()
 
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # workers' Python; on a cluster the same path on every machine
     builder = SparkSession.builder.appName("faces")
     if arguments.master:
         builder = builder.master(arguments.master)
