@@ -227,13 +227,6 @@ nb::tuple align(const Array& array, bool bgr, const Landmarks& landmarks, int si
 
 NB_MODULE(_core, m) {
     nb::set_leak_warnings(false);  // detectors in other modules' globals outlive the interpreter's bookkeeping
-    static PyObject* error = PyErr_NewExceptionWithDoc(
-        "retinaface._core.Error",
-        "What the library cannot do: a weights file that cannot be read or does not fit, an instruction set that the CPU lacks.\n"
-        "`code` is one of 'io', 'bad format', 'mismatch', 'unsupported', 'out of memory'. Arguments out of range are "
-        "ValueErrors.",
-        PyExc_RuntimeError, nullptr);
-    m.attr("Error") = nb::borrow(error);
     nb::register_exception_translator([](const std::exception_ptr& p, void*) {
         try {
             std::rethrow_exception(p);
@@ -242,9 +235,9 @@ NB_MODULE(_core, m) {
                 PyErr_SetString(PyExc_ValueError, e.what());
                 return;
             }
-            nb::object instance = nb::borrow(error)(e.what());
-            instance.attr("code") = retinaface_bindings::error_name(e.code());
-            PyErr_SetObject(error, instance.ptr());
+            const nb::object type = nb::module_::import_("retinaface").attr("Error");
+            const nb::object instance = type(e.what(), retinaface_bindings::error_name(e.code()));
+            PyErr_SetObject(type.ptr(), instance.ptr());
         }
     });
     m.attr("version") = std::to_string(retinaface::kVersionMajor) + "." + std::to_string(retinaface::kVersionMinor) + "." +

@@ -19,14 +19,28 @@ from typing import Any, Iterable, Iterator, NamedTuple, Sequence, Union
 import numpy as np
 
 from . import _core
-from ._core import Error, version as __version__
+from ._core import version as __version__
 
 __all__ = ["Aligned", "Detector", "Error", "Face", "Faces", "align", "__version__"]
 
-Error.__module__ = __name__  # its public name
-
 _CPU = 1  # DLPack's device types
 _CHANNELS = {"rgb": False, "bgr": True}
+
+
+class Error(RuntimeError):
+    """What the library cannot do: weights that cannot be read or do not fit, an instruction set that the CPU lacks.
+
+    Arguments out of range are ValueErrors.
+    """
+
+    code: str  #: "io", "bad format", "mismatch", "unsupported" or "out of memory"
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message, code)
+        self.code = code
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class Face(NamedTuple):
