@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Runs the cluster examples on this machine and kills a worker in the middle: every picture must have exactly one row.
 
-    check.py [--pictures 5000] [--workers 2] [--tool build/release/bin/retinaface] [ray] [spark]
+    check.py [--pictures 5000] [--workers 2] [--tool build/release/bin/retinaface] [--folder DIR] [tool] [ray] [spark]
 
-Pictures are made from examples/images/astronaut.png (640 x 480, moved, scaled, mirrored, brighter, darker), seven of them broken.
-Prints pictures a second of each engine, and of one process of the command-line tool on the same pictures.
+Pictures are made from examples/images/astronaut.png (640 x 480, moved, scaled, mirrored, brighter, darker), seven of them broken; with
+--folder they are kept there for another run.  Prints pictures a second of each engine, and of one process of the command-line tool.
 """
 
 from __future__ import annotations
@@ -69,7 +69,19 @@ def rows_of(output: Path) -> list[dict]:
     return [row for file in files for row in pq.read_table(file).to_pylist()]
 
 
-def run(engine: str, pictures: Path, output: Path, count: int, workers_wanted: int, kill: bool) -> float:
+def run_tool(tool: Path, pictures: Path, output: Path, count: int) -> float:
+    """Runs the command-line tool; seconds."""
+    started = time.monotonic()
+    with output.open("w") as out:
+        done = subprocess.run([tool, "detect", "--threads", "1", "--json", "-", pictures], stdout=out, stderr=subprocess.DEVNULL)
+    seconds = time.monotonic() - started
+    lines = output.read_text().splitlines()
+    assert done.returncode == 1, f"tool: exit code {done.returncode}, expected 1: some pictures are broken"
+    assert len(lines) == count and sum('"error"' in line for line in lines) == BROKEN, f"tool: {len(lines)} lines"
+    return seconds
+
+
+def run(engine: str, pictures: Path, output: Path, workers_wanted: int, kill: bool) -> float:
     """Runs an engine's example; seconds."""
     marker = uuid.uuid4().hex
     command = [sys.executable, str(HERE / f"{engine}_faces.py"), str(pictures), str(output)]
@@ -114,25 +126,25 @@ def check(engine: str, pictures: Path, output: Path, count: int) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("engines", nargs="*", default=["ray", "spark"], metavar="ENGINE")
+    parser.add_argument("engines", nargs="*", default=["tool", "ray", "spark"], metavar="ENGINE")
     parser.add_argument("--pictures", type=int, default=5000)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--folder", type=Path, help="of the pictures; made if it is not there")
     parser.add_argument("--tool", type=Path, default=ROOT / "build" / "release" / "bin" / "retinaface")
     arguments = parser.parse_args()
     count = arguments.pictures
     with tempfile.TemporaryDirectory() as name:
         work = Path(name).resolve()
-        pictures = work / "pictures"
-        make_pictures(pictures, count)
-        if arguments.tool.is_file():
-            started = time.monotonic()
-            with (work / "tool.jsonl").open("w") as out:
-                subprocess.run([arguments.tool, "detect", "--threads", "1", "--json", "-", pictures], stdout=out, stderr=subprocess.DEVNULL)
-            seconds = time.monotonic() - started
-            print(f"tool, one process: {count} pictures in {seconds:.1f} s, {count / seconds:.0f} a second", flush=True)
+        pictures = (arguments.folder or work / "pictures").resolve()
+        if not pictures.is_dir():
+            make_pictures(pictures, count)
         for engine in arguments.engines:
+            if engine == "tool":
+                seconds = run_tool(arguments.tool, pictures, work / "tool.jsonl", count)
+                print(f"tool, one process: {count} pictures in {seconds:.1f} s, {count / seconds:.0f} a second", flush=True)
+                continue
             output = work / engine
-            seconds = run(engine, pictures, output, count, arguments.workers, kill=True)
+            seconds = run(engine, pictures, output, arguments.workers, kill=True)
             faces = check(engine, pictures, output, count)
             print(
                 f"{engine}, {arguments.workers} workers, one killed: {count} pictures, {count} rows, no duplicates, {BROKEN} errors, "
@@ -140,11 +152,10 @@ def main() -> None:
                 flush=True,
             )
             # Once more with a file of the output lost, as after a run that was cut short.
-            before = len(rows_of(output))
-            lost = max(output.rglob("*.parquet"), key=lambda file: file.stat().st_size)
+            lost = min(output.rglob("*.parquet"), key=lambda file: file.stat().st_size)
             lost.unlink()
-            missing = before - len(rows_of(output))
-            seconds = run(engine, pictures, output, count, arguments.workers, kill=False)
+            missing = count - len(rows_of(output))
+            seconds = run(engine, pictures, output, arguments.workers, kill=False)
             check(engine, pictures, output, count)
             print(f"{engine}: run again for the {missing} pictures of a lost file, {seconds:.1f} s", flush=True)
 

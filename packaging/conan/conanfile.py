@@ -18,7 +18,6 @@ class RetinafaceConan(ConanFile):
     description = "Faces and five landmarks in pictures: RetinaFace on the CPU, header-only C++17, weights included"
     license = "MIT"
     topics = ("face-detection", "computer-vision", "header-only", "simd")
-    package_type = "library"
     settings = "os", "arch", "compiler", "build_type"
     options = {"shared": [True, False], "c_interface": [True, False]}
     default_options = {"shared": False, "c_interface": False}
@@ -34,7 +33,10 @@ class RetinafaceConan(ConanFile):
             copy(self, file, src=str(ROOT), dst=self.export_sources_folder)
 
     def configure(self):
-        if not self.options.c_interface:
+        if self.options.c_interface:
+            self.package_type = "shared-library" if self.options.shared else "static-library"
+        else:
+            self.package_type = "header-library"
             self.options.rm_safe("shared")
 
     def layout(self):

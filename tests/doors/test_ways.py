@@ -92,7 +92,6 @@ def test_recipes() -> None:
     conan = (ROOT / "packaging" / "conan" / "conanfile.py").read_text(encoding="utf-8")
     ast.parse(conan)
     options = set(re.findall(r"option\((RETINAFACE_\w+)", (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")))
-    named = set(re.findall(r"RETINAFACE_BUILD_[A-Z]+", portfile)) | {
-        f"RETINAFACE_BUILD_{program}" for program in re.findall(r'"([A-Z]+)"', conan)
-    }
+    (programs,) = re.findall(r"for program in \(([^)]*)\)", conan)
+    named = set(re.findall(r"RETINAFACE_BUILD_[A-Z]+", portfile)) | {f"RETINAFACE_BUILD_{program}" for program in re.findall(r"\w+", programs)}
     assert named and named <= options, named - options

@@ -1,6 +1,6 @@
 """A program that is built with the package and run."""
 
-from pathlib import Path
+import os
 
 from conan import ConanFile
 from conan.tools.build import can_run
@@ -24,4 +24,4 @@ class RetinafaceTestConan(ConanFile):
 
     def test(self):
         if can_run(self):
-            self.run(str(Path(self.cpp.build.bindir) / "example"), env="conanrun")
+            self.run(os.path.join(self.cpp.build.bindir, "example"), env="conanrun")
