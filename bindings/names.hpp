@@ -21,12 +21,10 @@ inline const char* error_name(retinaface::ErrorCode code) {
 
 /// The instruction set of a name ("auto", "avx2", ...). Throws Error (invalid_argument).
 inline retinaface::Isa isa_named(const std::string& name) {
-    using retinaface::Isa;
-    std::string known;
-    for (const Isa isa : {Isa::automatic, Isa::reference, Isa::portable, Isa::avx2, Isa::avx512, Isa::neon}) {
-        if (name == retinaface::to_string(isa)) return isa;
-        known += std::string(known.empty() ? "" : ", ") + retinaface::to_string(isa);
-    }
+    retinaface::Isa isa = retinaface::Isa::automatic;
+    if (retinaface::parse_isa(name.c_str(), isa)) return isa;
+    std::string known = retinaface::to_string(retinaface::Isa::automatic);
+    for (const retinaface::Isa each : retinaface::kIsas) known += std::string(", ") + retinaface::to_string(each);
     throw retinaface::Error(retinaface::ErrorCode::invalid_argument,
                             "options: isa must be one of " + known + ", found '" + name + "'");
 }
