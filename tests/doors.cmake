@@ -1,16 +1,17 @@
 # The ways into the library other than its headers as they lie here: C, one header, installed, Python (tests/doors/*.py).
 
 # The C interface from a C99 program, shared and static; the programs in examples/c; what the shared library exports.
-if(RETINAFACE_BUILD_C AND CMAKE_C_COMPILER)
+if(TARGET c_detect AND NOT RETINAFACE_STATIC_EXECUTABLES)
+    list(JOIN CMAKE_CROSSCOMPILING_EMULATOR " " emulator)
     foreach(kind IN ITEMS c c_static)
         add_executable(test_api_${kind} doors/c_api.c)
         target_link_libraries(test_api_${kind} PRIVATE retinaface_program retinaface::${kind})
         set_target_properties(test_api_${kind} PROPERTIES C_STANDARD 99 C_EXTENSIONS OFF)
     endforeach()
-    list(JOIN CMAKE_CROSSCOMPILING_EMULATOR " " emulator)
     retinaface_add_python_test(doors_c doors/test_c.py ENVIRONMENT
                                "RETINAFACE_C_PROGRAMS=${emulator} $<TARGET_FILE:test_api_c>,${emulator} $<TARGET_FILE:test_api_c_static>"
-                               "RETINAFACE_C_DETECT=${emulator} $<TARGET_FILE:c_detect>" "RETINAFACE_QUICKSTART=${emulator} $<TARGET_FILE:quickstart>"
+                               "RETINAFACE_C_DETECT=${emulator} $<TARGET_FILE:c_detect>"
+                               "RETINAFACE_QUICKSTART=${emulator} $<TARGET_FILE:quickstart>"
                                RETINAFACE_C_LIBRARY=$<TARGET_FILE:retinaface_c> RETINAFACE_NM=${CMAKE_NM})
 endif()
 
@@ -30,8 +31,8 @@ if(NOT CMAKE_CROSSCOMPILING)
     endif()
 endif()
 
-# What follows tests the source tree, not the build: once is enough.
-if(CMAKE_CROSSCOMPILING OR RETINAFACE_SANITIZE OR NOT retinaface_python)
+# What follows tests the source tree, not the build: once, with everything built, is enough.
+if(CMAKE_CROSSCOMPILING OR RETINAFACE_SANITIZE OR NOT retinaface_python OR NOT TARGET c_detect)
     return()
 endif()
 
@@ -47,14 +48,14 @@ retinaface_add_python_test(doors_single_header doors/test_single_header.py ENVIR
                            RETINAFACE_QUICKSTART=$<TARGET_FILE:quickstart>)
 
 # Debian package, pkg-config, add_subdirectory, FetchContent; what packaging/ says.
-if(RETINAFACE_INSTALL AND RETINAFACE_BUILD_C)
+if(RETINAFACE_INSTALL)
     retinaface_add_python_test(doors_ways doors/test_ways.py ENVIRONMENT CXX=${CMAKE_CXX_COMPILER} CC=${CMAKE_C_COMPILER}
                                CMAKE=${CMAKE_COMMAND} CTEST=${CMAKE_CTEST_COMMAND} RETINAFACE_BUILD=${PROJECT_BINARY_DIR}
                                RETINAFACE_QUICKSTART=$<TARGET_FILE:quickstart>)
 endif()
 
 # The Python package, built once as a wheel, and the code blocks of docs/.
-if(RETINAFACE_BUILD_CLI AND RETINAFACE_BUILD_C)
+if(RETINAFACE_BUILD_CLI)
     retinaface_add_script_test(doors_python COMMAND ${retinaface_python} -B -m pytest -q -rs -p no:cacheprovider
                                                     ${CMAKE_CURRENT_SOURCE_DIR}/doors/test_python_package.py
                                                     ${CMAKE_CURRENT_SOURCE_DIR}/doors/test_docs.py

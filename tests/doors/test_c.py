@@ -26,7 +26,7 @@ def test_ctypes(sample_ppm: Path, expected: str) -> None:
     (library,) = from_environment("RETINAFACE_C_LIBRARY")
     if os.environ.get("RETINAFACE_EMULATED"):
         pytest.skip("the library is for another machine than this Python")
-    if "libasan" in run("ldd", library).stdout:
+    if any(name in run("ldd", library).stdout for name in ("libasan", "libtsan")):
         pytest.skip("a sanitized library cannot be loaded into Python")
     assert detect([sys.executable, str(ROOT / "examples" / "c" / "detect.py"), library], sample_ppm) == expected
 
