@@ -177,7 +177,7 @@ def test_sh(block: Block, tmp_path: Path, sample_ppm: Path, library: Path, pkg_c
     (tools / "python3").symlink_to(sys.executable)
     environment = {**os.environ, "PKG_CONFIG_PATH": pkg_config_path, "PATH": f"{tools}:{os.environ['PATH']}"}
     text = block.text.replace("python3 examples", "./bin/python3 examples").replace(" libretinaface.so", " ./libretinaface.so")
-    assert run("bash", "-euc", text, cwd=tmp_path, env=environment).stdout.startswith("0.97")
+    assert float(run("bash", "-euc", text, cwd=tmp_path, env=environment).stdout.split()[0]) > 0.9  # the sample's face
 
 
 def test_site(tmp_path: Path) -> None:

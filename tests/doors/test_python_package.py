@@ -54,7 +54,8 @@ def test_five_lines(site: Path) -> None:
     program = f"import retinaface\nfrom PIL import Image\nfor face in retinaface.Detector().detect(Image.open({str(SAMPLE)!r})):\n"
     program += "    print(round(face.score, 3), *face.box.round().astype(int))"
     environment = {**os.environ, "PYTHONPATH": str(site)}
-    assert run(sys.executable, "-c", program, env=environment).stdout == "0.972 173 61 277 168\n"
+    score, *box = map(float, run(sys.executable, "-c", program, env=environment).stdout.split())
+    assert score > 0.9 and np.allclose(box, [173, 61, 277, 168], atol=8)
     help_text = run(sys.executable, "-m", "retinaface", "--help", env=environment).stdout
     assert "detect" in help_text and "evaluate" in help_text
 
