@@ -15,8 +15,11 @@ inline const char* error_name(retinaface::ErrorCode code) {
         case retinaface::ErrorCode::mismatch: return "mismatch";
         case retinaface::ErrorCode::unsupported: return "unsupported";
         case retinaface::ErrorCode::out_of_memory: return "out of memory";
+        case retinaface::ErrorCode::damaged: return "damaged";
+        case retinaface::ErrorCode::no_threads: return "no threads";
+        case retinaface::ErrorCode::unexpected: return "unexpected";
     }
-    return "failed";
+    return "unexpected";
 }
 
 /// The instruction set of a name ("auto", "avx2", ...). Throws Error (invalid_argument).

@@ -57,8 +57,11 @@ retinaface_status status_of(ErrorCode code) noexcept {
         case ErrorCode::mismatch: return RETINAFACE_MISMATCH;
         case ErrorCode::unsupported: return RETINAFACE_UNSUPPORTED;
         case ErrorCode::out_of_memory: return RETINAFACE_OUT_OF_MEMORY;
+        case ErrorCode::damaged: return RETINAFACE_DAMAGED;
+        case ErrorCode::no_threads: return RETINAFACE_NO_THREADS;
+        case ErrorCode::unexpected: return RETINAFACE_UNEXPECTED;
     }
-    return RETINAFACE_FAILED;
+    return RETINAFACE_UNEXPECTED;
 }
 
 // Runs `function` and turns what it throws into a status.
@@ -72,9 +75,9 @@ retinaface_status guarded(Function&& function) noexcept {
     } catch (const std::bad_alloc&) {
         return report(RETINAFACE_OUT_OF_MEMORY, "out of memory");
     } catch (const std::exception& error) {
-        return report(RETINAFACE_FAILED, error.what());
+        return report(RETINAFACE_UNEXPECTED, error.what());
     } catch (...) {
-        return report(RETINAFACE_FAILED, "an exception of an unknown type");
+        return report(RETINAFACE_UNEXPECTED, "an exception of an unknown type");
     }
 }
 
@@ -186,10 +189,11 @@ extern "C" {
 
 const char* retinaface_status_name(retinaface_status status) {
     if (status == RETINAFACE_OK) return "ok";
-    for (const ErrorCode code : {ErrorCode::invalid_argument, ErrorCode::io, ErrorCode::bad_format, ErrorCode::mismatch,
-                                 ErrorCode::unsupported, ErrorCode::out_of_memory})
+    for (const ErrorCode code :
+         {ErrorCode::invalid_argument, ErrorCode::io, ErrorCode::bad_format, ErrorCode::mismatch, ErrorCode::unsupported,
+          ErrorCode::out_of_memory, ErrorCode::damaged, ErrorCode::no_threads, ErrorCode::unexpected})
         if (status_of(code) == status) return retinaface_bindings::error_name(code);
-    return status == RETINAFACE_FAILED ? "failed" : "unknown status";
+    return "unknown status";
 }
 
 const char* retinaface_last_error(void) { return last_error; }

@@ -51,7 +51,9 @@ enum {
     RETINAFACE_MISMATCH = 4,         /* a well-formed weights file that does not fit the network */
     RETINAFACE_UNSUPPORTED = 5,      /* an instruction set or architecture that this build or CPU lacks */
     RETINAFACE_OUT_OF_MEMORY = 6,
-    RETINAFACE_FAILED = 100 /* anything else */
+    RETINAFACE_DAMAGED = 7,    /* a weights file whose bytes are not those that were written */
+    RETINAFACE_NO_THREADS = 8, /* the system gives no more threads */
+    RETINAFACE_UNEXPECTED = 9  /* anything else */
 };
 
 /* A constant name for a status, as "invalid argument". Never NULL. */

@@ -20,7 +20,7 @@ enum class MatChannels { bgr, rgb };
 /// CV_8UC1 is grey, CV_8UC3 and CV_8UC4 are as `channels` says. Throws Error (invalid_argument): any other type, an empty matrix, one of
 /// more than two dimensions.
 inline ImageView view_of(const cv::Mat& image, MatChannels channels = MatChannels::bgr) {
-    const auto fail = [](const std::string& what) { throw Error(ErrorCode::invalid_argument, "cv::Mat: " + what); };
+    const auto fail = [](const std::string& what) { detail::raise(Error(ErrorCode::invalid_argument, "cv::Mat: " + what)); };
     if (image.dims > 2) fail("expected two dimensions, found " + std::to_string(image.dims));
     if (image.empty()) fail("the matrix is empty");
     const bool bgr = channels == MatChannels::bgr;
@@ -38,8 +38,8 @@ inline ImageView view_of(const cv::Mat& image, MatChannels channels = MatChannel
 /// An rgb8 image, as Aligner::crop() gives, as a matrix of its own with OpenCV's order of channels.
 inline cv::Mat to_mat(const ImageView& image) {
     if (image.format != PixelFormat::rgb8)
-        throw Error(ErrorCode::invalid_argument,
-                    "cv::Mat: expected an rgb8 image, found format " + std::to_string(static_cast<int>(image.format)));
+        detail::raise(Error(ErrorCode::invalid_argument,
+                            "cv::Mat: expected an rgb8 image, found format " + std::to_string(static_cast<int>(image.format))));
     validate(image);
     cv::Mat mat(image.height, image.width, CV_8UC3);
     for (int y = 0; y < image.height; ++y) {

@@ -33,7 +33,7 @@ class Error(RuntimeError):
     Arguments out of range are ValueErrors.
     """
 
-    code: str  #: "io", "bad format", "mismatch", "unsupported" or "out of memory"
+    code: str  #: "io", "bad format", "damaged", "mismatch", "unsupported", "out of memory", "no threads" or "unexpected"
 
     def __init__(self, message: str, code: str) -> None:
         super().__init__(message, code)
