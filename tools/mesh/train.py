@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains the mesh decoder on the morphable model and writes its weights file.
 
-    python3 tools/mesh/train.py --model ict_facekit_head.npz --out mesh.safetensors [--steps 150] [--evaluate-only FILE]
+    python3 tools/mesh/train.py --model ict_facekit_head.npz --out mesh.safetensors [--steps 200] [--evaluate-only FILE]
 
 Start: the 128 numbers are principal components (120 of shape, 8 of colour) of meshes as morphable.py samples them, the fully connected
 layer the least-squares fit of those components by barycentric interpolation alone, the convolutions the identity with all ReLUs open;
@@ -144,7 +144,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="ict_facekit_head.npz")
     parser.add_argument("--out", type=Path, required=True, help="weights file to write")
-    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--rate", type=float, default=1e-5, help="Adam's")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--minutes", type=float, default=30, help="stop refining after this long")
     parser.add_argument("--evaluate-only", type=Path, metavar="FILE", help="print the errors of a weights file, train nothing")
@@ -171,7 +172,7 @@ def main() -> None:
     start(decoder, hierarchy, components)
     say(f"start, unseen: {evaluate(decoder, components)}")
 
-    optimiser = torch.optim.Adam([p for p in decoder.parameters() if p.requires_grad], lr=1e-4)
+    optimiser = torch.optim.Adam([p for p in decoder.parameters() if p.requires_grad], lr=arguments.rate)
     random = np.random.default_rng(2)
     n = len(hierarchy.levels[0].vertices)
     for step in range(arguments.steps):
@@ -179,7 +180,7 @@ def main() -> None:
             say(f"out of time after {step} steps")
             break
         for group in optimiser.param_groups:
-            group["lr"] = 1e-4 * min(1, (step + 1) / 20) * 0.5 * (1 + np.cos(np.pi * step / arguments.steps))
+            group["lr"] = arguments.rate * min(1, (step + 1) / 20) * 0.5 * (1 + np.cos(np.pi * step / arguments.steps))
         shapes, colours = components.sample(arguments.batch, random)
         target = np.concatenate([shapes.reshape(-1, n, 3), COLOUR_SCALE * colours.reshape(-1, n, 3)], 2).transpose(1, 0, 2)
         scale = torch.tensor([1, 1, 1] + 3 * [COLOUR_SCALE])
