@@ -1,4 +1,4 @@
-// The mesh's kernel sets of this build and the choice between them.
+// The mesh's kernels in every set of this build, and their look-up. Apart from kernels.hpp: only who draws or decodes meshes reads them.
 #pragma once
 
 #include <cmath>
@@ -11,81 +11,70 @@ RETINAFACE_BEGIN_NAMESPACE
 namespace kernels {
 
 #if RETINAFACE_ISA_AVX512
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
-#endif
+RETINAFACE_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
 namespace avx512 {
-#define RETINAFACE_THIS_ISA avx512
 #include "avx512/lanes.hpp"
-#include "generic/mesh_kernels.inl"
-#undef RETINAFACE_THIS_ISA
+
+#include "generic/cheb.inl"
+#include "generic/raster.inl"
+
+#include "generic/mesh_set.inl"
 }  // namespace avx512
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+RETINAFACE_TARGET_END
 #endif
 
 #if RETINAFACE_ISA_AVX2
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
-#endif
+RETINAFACE_TARGET_BEGIN("avx2,fma")
 namespace avx2 {
-#define RETINAFACE_THIS_ISA avx2
 #include "avx2/lanes.hpp"
-#include "generic/mesh_kernels.inl"
-#undef RETINAFACE_THIS_ISA
+
+#include "generic/cheb.inl"
+#include "generic/raster.inl"
+
+#include "generic/mesh_set.inl"
 }  // namespace avx2
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+RETINAFACE_TARGET_END
 #endif
 
 #if RETINAFACE_ISA_NEON
 namespace neon {
-#define RETINAFACE_THIS_ISA neon
 #include "neon/lanes.hpp"
-#include "generic/mesh_kernels.inl"
-#undef RETINAFACE_THIS_ISA
+
+#include "generic/cheb.inl"
+#include "generic/raster.inl"
+
+#include "generic/mesh_set.inl"
 }  // namespace neon
 #endif
 
 #if RETINAFACE_ISA_PORTABLE
 namespace portable {
-#define RETINAFACE_THIS_ISA portable
 #include "portable/lanes.hpp"
-#include "generic/mesh_kernels.inl"
-#undef RETINAFACE_THIS_ISA
+
+#include "generic/cheb.inl"
+#include "generic/raster.inl"
+
+#include "generic/mesh_set.inl"
 }  // namespace portable
 #endif
 
-/// The mesh's kernels of `isa`, or nullptr where this build lacks them or this CPU cannot run them.
-inline const MeshKernels* select_mesh(Isa isa) {
-    const KernelTable* const set = select(isa);
-    if (set == nullptr) return nullptr;
-    switch (set->isa) {
+/// As find(), for the mesh's kernels.
+template <class Kernel>
+Kernel find_mesh(Isa isa) {
+    switch (isa) {
 #if RETINAFACE_ISA_AVX512
-        case Isa::avx512: return &avx512::mesh_kernels();
+        case Isa::avx512: return avx512::mesh_get(Tag<Kernel>{});
 #endif
 #if RETINAFACE_ISA_AVX2
-        case Isa::avx2: return &avx2::mesh_kernels();
+        case Isa::avx2: return avx2::mesh_get(Tag<Kernel>{});
 #endif
 #if RETINAFACE_ISA_NEON
-        case Isa::neon: return &neon::mesh_kernels();
+        case Isa::neon: return neon::mesh_get(Tag<Kernel>{});
 #endif
 #if RETINAFACE_ISA_PORTABLE
-        case Isa::portable: return &portable::mesh_kernels();
+        case Isa::portable: return portable::mesh_get(Tag<Kernel>{});
 #endif
-        default: return &reference::mesh_kernels();
+        default: return reference::mesh_get(Tag<Kernel>{});
     }
 }
 

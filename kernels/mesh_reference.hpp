@@ -13,7 +13,8 @@ namespace reference {
 
 inline double sparse_row(const CsrView& m, int row, const float* x, std::ptrdiff_t stride) {
     double sum = 0;
-    for (int e = m.starts[row]; e < m.starts[row + 1]; ++e) sum += static_cast<double>(m.values[e]) * static_cast<double>(x[m.indices[e] * stride]);
+    for (int e = m.starts[row]; e < m.starts[row + 1]; ++e)
+        sum += static_cast<double>(m.values[e]) * static_cast<double>(x[m.indices[e] * stride]);
     return sum;
 }
 
@@ -35,7 +36,8 @@ inline void cheb_term(const ChebTermArgs& a) {
                 float& y = a.y[(std::ptrdiff_t{row} * a.faces + face) * a.channels_out + o];
                 double sum = static_cast<double>(a.bias != nullptr ? a.bias[o] : y);
                 for (int f = 0; f < a.features_in; ++f)
-                    sum += static_cast<double>(t[face * a.channels_in + f]) * static_cast<double>(a.weights[f * a.channels_out + o]);
+                    sum +=
+                        static_cast<double>(t[face * a.channels_in + f]) * static_cast<double>(a.weights[f * a.channels_out + o]);
                 y = static_cast<float>(a.relu && sum < 0 ? 0 : sum);
             }
         }
@@ -47,7 +49,8 @@ inline void cheb_products(const ChebProductsArgs& a) {
         for (int o = 0; o < 8 * a.terms; ++o) {
             double sum = 0;
             for (int f = 0; f < a.features_in; ++f)
-                sum += static_cast<double>(a.x[std::ptrdiff_t{pixel} * a.channels_in + f]) * static_cast<double>(a.weights[f * 8 * a.terms + o]);
+                sum += static_cast<double>(a.x[std::ptrdiff_t{pixel} * a.channels_in + f]) *
+                       static_cast<double>(a.weights[f * 8 * a.terms + o]);
             a.c[std::ptrdiff_t{pixel} * 8 * a.terms + o] = static_cast<float>(sum);
         }
     }
@@ -59,7 +62,8 @@ inline void clenshaw(const ClenshawArgs& a) {
             const std::ptrdiff_t pixel = std::ptrdiff_t{row} * a.faces + face;
             for (int o = 0; o < 8; ++o) {
                 const double sum = sparse_row(a.matrix, row, a.x.data + face * a.x.stride + o, a.x.stride * a.faces);
-                const double before = a.before.data != nullptr ? static_cast<double>(a.before.data[pixel * a.before.stride + o]) : 0.0;
+                const double before =
+                    a.before.data != nullptr ? static_cast<double>(a.before.data[pixel * a.before.stride + o]) : 0.0;
                 a.b[8 * pixel + o] = static_cast<float>(static_cast<double>(a.c.data[pixel * a.c.stride + o]) +
                                                         static_cast<double>(a.scale) * sum - before);
             }
@@ -69,8 +73,8 @@ inline void clenshaw(const ClenshawArgs& a) {
 
 /// A triangle with the edge functions of its corners, corners turned so that its area is positive.
 struct Triangle {
-    int corner[3];
-    std::int64_t x[3], y[3], area;
+    int corner[3] = {};
+    std::int64_t x[3] = {}, y[3] = {}, area = 0;
 
     bool set(const std::int32_t* vx, const std::int32_t* vy, const std::int32_t* corners) {
         for (int i = 0; i < 3; ++i) {
@@ -96,11 +100,14 @@ struct Triangle {
     }
     std::int64_t edge(int i, int px, int py) const {
         const int a = (i + 1) % 3, b = (i + 2) % 3;
-        const std::int64_t cx = std::int64_t{px} * kRasterSteps + kRasterSteps / 2, cy = std::int64_t{py} * kRasterSteps + kRasterSteps / 2;
+        const std::int64_t cx = std::int64_t{px} * kRasterSteps + kRasterSteps / 2,
+                           cy = std::int64_t{py} * kRasterSteps + kRasterSteps / 2;
         return (x[b] - x[a]) * (cy - y[a]) - (y[b] - y[a]) * (cx - x[a]);
     }
     double weight(int i, int px, int py) const { return rounded(edge(i, px, py)); }
-    double rounded(std::int64_t e) const { return static_cast<double>(static_cast<float>(static_cast<double>(e) * (1.0 / static_cast<double>(area)))); }
+    double rounded(std::int64_t e) const {
+        return static_cast<double>(static_cast<float>(static_cast<double>(e) * (1.0 / static_cast<double>(area))));
+    }
 };
 
 inline float product(float a, float b) { return static_cast<float>(static_cast<double>(a) * static_cast<double>(b)); }
@@ -135,7 +142,8 @@ inline void raster(const RasterArgs& r) {
             float start = 0;
             for (int px = pixel(left, r.width); px <= pixel(right, r.width); ++px) {
                 if (t.edge(0, px, py) < 0 || t.edge(1, px, py) < 0 || t.edge(2, px, py) < 0) continue;
-                float value = static_cast<float>(t.weight(0, px, py) * q[0] + t.weight(1, px, py) * q[1] + t.weight(2, px, py) * q[2]);
+                float value =
+                    static_cast<float>(t.weight(0, px, py) * q[0] + t.weight(1, px, py) * q[1] + t.weight(2, px, py) * q[2]);
                 // Of a large triangle, q runs along the row from the first pixel.
                 if (first < 0) {
                     first = px;
@@ -165,7 +173,8 @@ inline void resolve(const ResolveArgs& r) {
         for (int k = 0; k < kRasterAttributes; ++k) {
             float value[3];
             for (int i = 0; i < 3; ++i)
-                value[i] = product(static_cast<float>(weight[i] / sum), r.attributes[kRasterAttributes * static_cast<std::ptrdiff_t>(t.corner[i]) + k]);
+                value[i] = product(static_cast<float>(weight[i] / sum),
+                                   r.attributes[kRasterAttributes * static_cast<std::ptrdiff_t>(t.corner[i]) + k]);
             r.out[kRasterAttributes * static_cast<std::ptrdiff_t>(px) + k] = value[0] + value[1] + value[2];
         }
     }
@@ -174,7 +183,9 @@ inline void resolve(const ResolveArgs& r) {
 inline void shade(const ShadeArgs& s) {
     for (std::ptrdiff_t j = 0; j < s.count; ++j) {
         const float* const a = s.attributes + kRasterAttributes * j;
-        const auto dot = [](const float* p, const float* q) { return product(p[0], q[0]) + product(p[1], q[1]) + product(p[2], q[2]); };
+        const auto dot = [](const float* p, const float* q) {
+            return product(p[0], q[0]) + product(p[1], q[1]) + product(p[2], q[2]);
+        };
         const auto at_least = [](float v, float least) { return v > least ? v : least; };
         float normal[3], light[3];
         for (int i = 0; i < 3; ++i) light[i] = s.light_position[i] - a[kPositionAt + i];
@@ -189,10 +200,8 @@ inline void shade(const ShadeArgs& s) {
     }
 }
 
-inline const MeshKernels& mesh_kernels() {
-    static constexpr MeshKernels kKernels = {Isa::reference, &cheb_term, &cheb_products, &clenshaw, &raster, &resolve, &shade, 1};
-    return kKernels;
-}
+inline GraphConv mesh_get(Tag<GraphConv>) { return {&cheb_term, &cheb_products, &clenshaw, 1}; }
+inline Raster mesh_get(Tag<Raster>) { return {&raster, &resolve, &shade}; }
 
 }  // namespace reference
 }  // namespace kernels

@@ -19,7 +19,7 @@ struct CsrView {
 
 /// Features of a vertex are [faces][channels], channels a multiple of 8 with zeros behind the true ones; maps are [vertices] of those.
 ///
-/// Weights' columns and biases are padded with zeros up to a whole vector, MeshKernels::width.
+/// Weights' columns and biases are padded with zeros up to a whole vector, GraphConv::width.
 ///
 /// One term of a Chebyshev convolution in its forward form, rows [begin, end):
 ///   t = scale * (matrix * x) - before        (without a matrix, starts == nullptr: t = x; before may be nullptr: 0)
@@ -70,6 +70,14 @@ struct ClenshawArgs {
     int begin, end;
 };
 
+/// Chebyshev convolutions.
+struct GraphConv {
+    void (*term)(const ChebTermArgs&);
+    void (*products)(const ChebProductsArgs&);
+    void (*clenshaw)(const ClenshawArgs&);
+    int width;  ///< floats of a vector: weights' columns and biases are padded to a multiple of it
+};
+
 /// Sub-pixel steps of the rasteriser: vertices lie on a grid of 1 / 256 pixel.
 constexpr int kRasterSteps = 256;
 /// A vertex that cannot be drawn (not finite, behind the camera, absurdly far outside): triangles with one are left out.
@@ -84,9 +92,9 @@ struct RasterArgs {
     const std::int32_t* triangles;  ///< [end][3]
     int begin, end;
     int width, height;
-    bool cull;                ///< leave out triangles whose corners run clockwise on the screen (y down)
-    float* nearest;           ///< [height][width] q so far; starts at -infinity
-    std::int32_t* triangle;   ///< [height][width] who; starts at -1
+    bool cull;               ///< leave out triangles whose corners run clockwise on the screen (y down)
+    float* nearest;          ///< [height][width] q so far; starts at -infinity
+    std::int32_t* triangle;  ///< [height][width] who; starts at -1
 };
 
 /// Attributes a vertex carries: normal, colour, coordinates, position, zeros.
@@ -117,16 +125,11 @@ struct ShadeArgs {
     float* normals;  ///< [count][3], of unit length
 };
 
-/// One set of the mesh's kernels.
-struct MeshKernels {
-    Isa isa;
-    void (*cheb_term)(const ChebTermArgs&);
-    void (*cheb_products)(const ChebProductsArgs&);
-    void (*clenshaw)(const ClenshawArgs&);
-    void (*raster)(const RasterArgs&);
+/// What draws triangles.
+struct Raster {
+    void (*draw)(const RasterArgs&);
     void (*resolve)(const ResolveArgs&);
     void (*shade)(const ShadeArgs&);
-    int width;  ///< floats of a vector: weights' columns are padded to a multiple of it
 };
 
 }  // namespace kernels

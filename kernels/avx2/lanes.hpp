@@ -3,7 +3,9 @@
 RETINAFACE_INLINE Vec divide(Vec a, Vec b) { return _mm256_div_ps(a, b); }
 RETINAFACE_INLINE Vec square_root(Vec a) { return _mm256_sqrt_ps(a); }
 /// a > b ? x : y, lane by lane.
-RETINAFACE_INLINE Vec select_greater(Vec a, Vec b, Vec x, Vec y) { return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_GT_OQ)); }
+RETINAFACE_INLINE Vec select_greater(Vec a, Vec b, Vec x, Vec y) {
+    return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_GT_OQ));
+}
 /// a * b, rounded: never fused with an addition, so that every set computes the same bits.
 RETINAFACE_INLINE Vec product(Vec a, Vec b) {
     Vec p = _mm256_mul_ps(a, b);

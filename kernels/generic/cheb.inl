@@ -3,8 +3,8 @@
 
 /// V vectors of one row of scale * (matrix * x) - before.
 template <int V>
-RETINAFACE_INLINE void cheb_row(const CsrView& m, int begin, int end, const float* x, std::ptrdiff_t stride, float scale, const float* before,
-                                float* t) {
+RETINAFACE_INLINE void cheb_row(const CsrView& m, int begin, int end, const float* x, std::ptrdiff_t stride, float scale,
+                                const float* before, float* t) {
     Vec sum[V];
     RETINAFACE_UNROLL
     for (int v = 0; v < V; ++v) sum[v] = zero();
@@ -32,7 +32,8 @@ RETINAFACE_INLINE void cheb_row_eight(const CsrView& m, int begin, int end, cons
 }
 
 /// One row of `size` floats, a multiple of 8.
-RETINAFACE_INLINE void cheb_sparse_row(const CsrView& m, int row, const float* x, int size, float scale, const float* before, float* t) {
+RETINAFACE_INLINE void cheb_sparse_row(const CsrView& m, int row, const float* x, int size, float scale, const float* before,
+                                       float* t) {
     const int begin = m.starts[row], end = m.starts[row + 1];
     int i = 0;
     const auto at = [&](const float* p) { return p == nullptr ? nullptr : p + i; };
@@ -88,7 +89,8 @@ RETINAFACE_INLINE void cheb_tile(const ChebDense& d, int pixel, int column) {
     for (int p = 0; p < P; ++p) {
         RETINAFACE_UNROLL
         for (int v = 0; v < V; ++v)
-            store_lanes(y + p * d.y_stride + v * kWidth, d.relu ? max(sum[p][v], zero()) : sum[p][v], d.columns - column - v * kWidth);
+            store_lanes(y + p * d.y_stride + v * kWidth, d.relu ? max(sum[p][v], zero()) : sum[p][v],
+                        d.columns - column - v * kWidth);
     }
 }
 
@@ -164,7 +166,8 @@ inline void clenshaw(const ClenshawArgs& a) {
             const std::ptrdiff_t pixel = std::ptrdiff_t{row} * a.faces + face;
             const float* const x = a.x.data + face * a.x.stride;
             Eight sum = zero_eight();
-            for (int e = begin; e < end; ++e) sum = fma_eight(a.matrix.values[e], load_eight(x + a.matrix.indices[e] * x_row), sum);
+            for (int e = begin; e < end; ++e)
+                sum = fma_eight(a.matrix.values[e], load_eight(x + a.matrix.indices[e] * x_row), sum);
             Eight b = fma_eight(a.scale, sum, load_eight(a.c.data + pixel * a.c.stride));
             if (a.before.data != nullptr) b = sub_eight(b, load_eight(a.before.data + pixel * a.before.stride));
             store_eight(a.b + 8 * pixel, b);

@@ -41,7 +41,8 @@ RETINAFACE_INLINE double raster_weight(std::int64_t edge, double inverse) {
 /// Edge value i at the centre of pixel (px, py).
 RETINAFACE_INLINE std::int64_t raster_edge(const RasterTriangle& t, int i, int px, int py) {
     const int a = (i + 1) % 3, b = (i + 2) % 3;
-    const std::int64_t x = std::int64_t{px} * kRasterSteps + kRasterSteps / 2, y = std::int64_t{py} * kRasterSteps + kRasterSteps / 2;
+    const std::int64_t x = std::int64_t{px} * kRasterSteps + kRasterSteps / 2,
+                       y = std::int64_t{py} * kRasterSteps + kRasterSteps / 2;
     return std::int64_t{t.x[b] - t.x[a]} * (y - t.y[a]) - std::int64_t{t.y[b] - t.y[a]} * (x - t.x[a]);
 }
 
@@ -112,7 +113,8 @@ inline void raster_large(const RasterArgs& r, const RasterTriangle& t, std::int3
         double q0 = 0;
         for (int i = 0; i < 3; ++i) q0 += raster_weight(raster_edge(t, i, px, py), inverse) * q[i];
         const std::ptrdiff_t at = std::ptrdiff_t{py} * r.width + px;
-        raster_span(r.nearest + at, r.triangle + at, static_cast<int>(last - first) + 1, static_cast<float>(q0), static_cast<float>(slope), id);
+        raster_span(r.nearest + at, r.triangle + at, static_cast<int>(last - first) + 1, static_cast<float>(q0),
+                    static_cast<float>(slope), id);
     }
 }
 
@@ -199,26 +201,28 @@ inline void resolve(const ResolveArgs& r) {
     }
 }
 
+RETINAFACE_INLINE Vec dot3(const Vec* a, const Vec* b) {
+    return add(add(product(a[0], b[0]), product(a[1], b[1])), product(a[2], b[2]));
+}
+
 inline void shade(const ShadeArgs& s) {
     for (int begin = 0; begin < s.count; begin += kWidth) {
         const int count = s.count - begin < kWidth ? s.count - begin : kWidth;
         // From pixels of attributes to attributes of pixels.
         alignas(64) float in[12][kWidth] = {};
         for (int j = 0; j < count; ++j)
-            for (int i = 0; i < 12; ++i) in[i][j] = s.attributes[(begin + j) * static_cast<std::ptrdiff_t>(kRasterAttributes) + i];
-        const auto dot = [](const Vec* a, const Vec* b) {
-            return add(add(product(a[0], b[0]), product(a[1], b[1])), product(a[2], b[2]));
-        };
+            for (int i = 0; i < 12; ++i)
+                in[i][j] = s.attributes[(begin + j) * static_cast<std::ptrdiff_t>(kRasterAttributes) + i];
         Vec normal[3], light[3];
         for (int i = 0; i < 3; ++i) {
             normal[i] = load(in[kNormalAt + i]);
             light[i] = sub(broadcast(s.light_position[i]), load(in[kPositionAt + i]));
         }
         const Vec tiny = broadcast(1e-12f);
-        const Vec length = max(square_root(dot(normal, normal)), tiny);
-        const Vec reach = max(square_root(dot(light, light)), tiny);
+        const Vec length = max(square_root(dot3(normal, normal)), tiny);
+        const Vec reach = max(square_root(dot3(light, light)), tiny);
         for (Vec& n : normal) n = divide(n, length);
-        const Vec lambert = max(divide(dot(normal, light), reach), zero());
+        const Vec lambert = max(divide(dot3(normal, light), reach), zero());
         alignas(64) float out[6][kWidth];
         for (int i = 0; i < 3; ++i) {
             const Vec lit = add(broadcast(s.ambient[i]), product(broadcast(s.light_colour[i]), lambert));

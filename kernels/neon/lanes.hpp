@@ -23,5 +23,7 @@ RETINAFACE_INLINE void store_eight(float* p, Eight v) {
     store(p + 4, v.high);
 }
 RETINAFACE_INLINE Eight zero_eight() { return {zero(), zero()}; }
-RETINAFACE_INLINE Eight fma_eight(float a, Eight b, Eight c) { return {fma(broadcast(a), b.low, c.low), fma(broadcast(a), b.high, c.high)}; }
+RETINAFACE_INLINE Eight fma_eight(float a, Eight b, Eight c) {
+    return {fma(broadcast(a), b.low, c.low), fma(broadcast(a), b.high, c.high)};
+}
 RETINAFACE_INLINE Eight sub_eight(Eight a, Eight b) { return {sub(a.low, b.low), sub(a.high, b.high)}; }

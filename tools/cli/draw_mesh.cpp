@@ -34,7 +34,8 @@ void MeshPainter::blend(int x, int y, const float* colour, float opacity) {
     drawn_[at] = true;
     for (std::size_t c = 0; c < 3; ++c) {
         std::uint8_t& out = image_.pixels[3 * at + c];
-        out = static_cast<std::uint8_t>(std::lround(std::clamp((1 - opacity) * static_cast<float>(out) + opacity * 255 * colour[c], 0.0f, 255.0f)));
+        out = static_cast<std::uint8_t>(
+            std::lround(std::clamp((1 - opacity) * static_cast<float>(out) + opacity * 255 * colour[c], 0.0f, 255.0f)));
     }
 }
 
@@ -69,7 +70,8 @@ void MeshPainter::add(const retinaface::Mesh& mesh, retinaface::Span<const std::
         most[i % 3] = std::max(most[i % 3], mesh.vertices3d[i]);
     }
     coordinates_.resize(mesh.vertices3d.size());
-    for (std::size_t i = 0; i < coordinates_.size(); ++i) coordinates_[i] = (mesh.vertices3d[i] - least[i % 3]) / (most[i % 3] - least[i % 3]);
+    for (std::size_t i = 0; i < coordinates_.size(); ++i)
+        coordinates_[i] = (mesh.vertices3d[i] - least[i % 3]) / (most[i % 3] - least[i % 3]);
     colours_.assign(mesh.vertices3d.size(), 0.85f);
     const retinaface::MeshView view{mesh.vertices3d, triangles, colours_, coordinates_};
     // A headlight above the viewer's left, in the model's space.
@@ -87,8 +89,9 @@ void MeshPainter::add(const retinaface::Mesh& mesh, retinaface::Span<const std::
             if (style_ == MeshStyle::coordinates) blend(left + x, top + y, drawing.coordinates.data() + 3 * i, 0.65f);
             if (style_ == MeshStyle::wireframe) {
                 // Pixels where another triangle begins: the edges that can be seen.
-                const bool border = (x + 1 < width && drawing.triangles[i + 1] != drawing.triangles[i]) ||
-                                    (y + 1 < height && drawing.triangles[i + static_cast<std::size_t>(width)] != drawing.triangles[i]);
+                const bool border =
+                    (x + 1 < width && drawing.triangles[i + 1] != drawing.triangles[i]) ||
+                    (y + 1 < height && drawing.triangles[i + static_cast<std::size_t>(width)] != drawing.triangles[i]);
                 constexpr float kGreen[3] = {0.3f, 1.0f, 0.55f};
                 if (border) blend(left + x, top + y, kGreen, 0.45f);
             }

@@ -53,15 +53,18 @@ std::string as_obj(const retinaface::Mesh& mesh, retinaface::Span<const std::int
         add(text, " %.3f %.3f %.3f\n", value(c, 0), value(c, 1), value(c, 2));
     }
     for (std::size_t i = 0; i + 2 < triangles.size(); i += 3)
-        text += "f " + std::to_string(triangles[i] + 1) + " " + std::to_string(triangles[i + 1] + 1) + " " + std::to_string(triangles[i + 2] + 1) + "\n";
+        text += "f " + std::to_string(triangles[i] + 1) + " " + std::to_string(triangles[i + 1] + 1) + " " +
+                std::to_string(triangles[i + 2] + 1) + "\n";
     return text;
 }
 
 std::string as_ply(const retinaface::Mesh& mesh, retinaface::Span<const std::int32_t> triangles) {
-    std::string text = "ply\nformat ascii 1.0\ncomment retinaface mesh, centimetres\nelement vertex " + std::to_string(mesh.vertices3d.size() / 3) +
-                       "\nproperty float x\nproperty float y\nproperty float z\nproperty uchar red\nproperty uchar green\nproperty uchar blue\n"
-                       "element face " +
-                       std::to_string(triangles.size() / 3) + "\nproperty list uchar int vertex_indices\nend_header\n";
+    std::string text =
+        "ply\nformat ascii 1.0\ncomment retinaface mesh, centimetres\nelement vertex " +
+        std::to_string(mesh.vertices3d.size() / 3) +
+        "\nproperty float x\nproperty float y\nproperty float z\nproperty uchar red\nproperty uchar green\nproperty uchar blue\n"
+        "element face " +
+        std::to_string(triangles.size() / 3) + "\nproperty list uchar int vertex_indices\nend_header\n";
     const auto value = [](const float* p, int i) { return static_cast<double>(p[i]); };
     for (std::size_t i = 0; i + 2 < mesh.vertices3d.size(); i += 3) {
         const float *v = mesh.vertices3d.data() + i, *c = mesh.colours.data() + i;
@@ -69,7 +72,8 @@ std::string as_ply(const retinaface::Mesh& mesh, retinaface::Span<const std::int
         add(text, " %.0f %.0f %.0f\n", 255 * value(c, 0), 255 * value(c, 1), 255 * value(c, 2));
     }
     for (std::size_t i = 0; i + 2 < triangles.size(); i += 3)
-        text += "3 " + std::to_string(triangles[i]) + " " + std::to_string(triangles[i + 1]) + " " + std::to_string(triangles[i + 2]) + "\n";
+        text += "3 " + std::to_string(triangles[i]) + " " + std::to_string(triangles[i + 1]) + " " +
+                std::to_string(triangles[i + 2]) + "\n";
     return text;
 }
 
@@ -136,7 +140,11 @@ int run(const Arguments& arguments) {
                     if (draw) painter.add(mesh, estimator.triangles());
                 }
                 if (draw) save_png(draw->next(input.path), painter.finish());
-                line = json ? to_line({{"file", input.path}, {"width", image.width}, {"height", image.height}, {"faces", std::move(list)}}) : text;
+                line = json ? to_line({{"file", input.path},
+                                       {"width", image.width},
+                                       {"height", image.height},
+                                       {"faces", std::move(list)}})
+                            : text;
             }
         } catch (const std::bad_alloc&) {
             error = "out of memory";
@@ -155,8 +163,8 @@ int run(const Arguments& arguments) {
         const auto each = [](Clock::duration total, std::size_t count) {
             return count == 0 ? 0.0 : std::chrono::duration<double, std::milli>(total).count() / static_cast<double>(count);
         };
-        std::fprintf(stderr, "%zu pictures, %.3f ms each to detect; %zu faces, %.3f ms each for the mesh\n", pictures, each(detecting, pictures),
-                     meshes, each(estimating, meshes));
+        std::fprintf(stderr, "%zu pictures, %.3f ms each to detect; %zu faces, %.3f ms each for the mesh\n", pictures,
+                     each(detecting, pictures), meshes, each(estimating, meshes));
     }
     return all_done ? kSuccess : kFailure;
 }
@@ -169,7 +177,8 @@ Run add_mesh(CLI::App& command) {
     command.add_option("--obj", arguments->obj, "Write <stem>_<index>.obj, best face first, for every face")->type_name("DIR");
     command.add_option("--ply", arguments->ply, "Write <stem>_<index>.ply")->type_name("DIR");
     command.add_option("--draw", arguments->draw, "Write <stem>.png with the meshes drawn over the picture")->type_name("DIR");
-    command.add_option("--style", arguments->style, "How: shaded, wireframe or coordinates (a colour for every point of the face)")
+    command
+        .add_option("--style", arguments->style, "How: shaded, wireframe or coordinates (a colour for every point of the face)")
         ->check(CLI::IsMember({"shaded", "wireframe", "coordinates"}))
         ->capture_default_str();
     command.add_option("--json", arguments->json, "Write JSON lines, one a picture, to FILE or with - to standard output")

@@ -26,8 +26,8 @@ inline std::string to_text(float score) {
 
 inline std::string to_text(const retinaface::Pose& pose) {
     char text[96];
-    std::snprintf(text, sizeof text, "  yaw %.1f pitch %.1f roll %.1f", static_cast<double>(pose.yaw), static_cast<double>(pose.pitch),
-                  static_cast<double>(pose.roll));
+    std::snprintf(text, sizeof text, "  yaw %.1f pitch %.1f roll %.1f", static_cast<double>(pose.yaw),
+                  static_cast<double>(pose.pitch), static_cast<double>(pose.roll));
     return text;
 }
 

@@ -40,13 +40,16 @@ struct Camera {
     /// Throws Error (invalid_argument): location and target coincide or are not finite, the view is along `up`, or the focal length is
     /// not positive.
     Projection projection(int width, int height) const {
-        const detail::Vec3 from{static_cast<double>(location[0]), static_cast<double>(location[1]), static_cast<double>(location[2])};
+        const detail::Vec3 from{static_cast<double>(location[0]), static_cast<double>(location[1]),
+                                static_cast<double>(location[2])};
         const detail::Vec3 to{static_cast<double>(target[0]), static_cast<double>(target[1]), static_cast<double>(target[2])};
         const detail::Vec3 back = detail::difference(from, to);
         const double distance = detail::length(back);
         const double focal = static_cast<double>(focal_length);
-        if (!(distance > 1e-9 && distance < 1e12)) throw Error(ErrorCode::invalid_argument, "camera: location and target coincide or are not finite");
-        if (!(focal > 0 && focal < 1e12)) throw Error(ErrorCode::invalid_argument, "camera: focal length must be positive, found " + std::to_string(focal));
+        if (!(distance > 1e-9 && distance < 1e12))
+            throw Error(ErrorCode::invalid_argument, "camera: location and target coincide or are not finite");
+        if (!(focal > 0 && focal < 1e12))
+            throw Error(ErrorCode::invalid_argument, "camera: focal length must be positive, found " + std::to_string(focal));
         const detail::Vec3 z = detail::scaled(back, 1 / distance);
         const detail::Vec3 side = detail::cross({0, 1, 0}, z);
         const double side_length = detail::length(side);

@@ -32,15 +32,16 @@ struct Csr {
         if (indices.size() != values.size() || static_cast<std::size_t>(starts.back()) != indices.size())
             fail("expected as many indices and values as the rows count, " + std::to_string(starts.back()) + ", found " +
                  std::to_string(indices.size()) + " and " + std::to_string(values.size()));
-        for (std::size_t row = 0; row < static_cast<std::size_t>(rows); ++row) {
+        for (std::size_t row = 0; row < static_cast<std::size_t>(rows); ++row)
             if (starts[row] > starts[row + 1]) fail("row " + std::to_string(row) + " has a negative length");
+        for (std::size_t row = 0; row < static_cast<std::size_t>(rows); ++row) {
             for (auto e = static_cast<std::size_t>(starts[row]); e < static_cast<std::size_t>(starts[row + 1]); ++e) {
                 if (indices[e] < 0 || indices[e] >= columns)
                     fail("row " + std::to_string(row) + ": expected columns below " + std::to_string(columns) + ", found " +
                          std::to_string(indices[e]));
                 if (e > static_cast<std::size_t>(starts[row]) && indices[e] <= indices[e - 1])
-                    fail("row " + std::to_string(row) + ": columns must ascend, found " + std::to_string(indices[e]) + " behind " +
-                         std::to_string(indices[e - 1]));
+                    fail("row " + std::to_string(row) + ": columns must ascend, found " + std::to_string(indices[e]) +
+                         " behind " + std::to_string(indices[e - 1]));
             }
         }
     }
@@ -63,26 +64,29 @@ public:
     static constexpr int channels(int features) { return (features + 7) / 8 * 8; }
 
     /// `weight` is [features_in * terms][features_out], row = feature * terms + k; `bias` [features_out], or empty: none. The matrices have
-    /// been validated.
+    /// been validated; `isa` is available.
     ChebConv(Csr laplacian, Csr upsample, int features_in, int features_out, int terms, const std::vector<float>& weight,
-             const std::vector<float>& bias, bool relu, const kernels::MeshKernels* kernels)
+             const std::vector<float>& bias, bool relu, Isa isa)
         : laplacian_(std::move(laplacian)),
           upsample_(std::move(upsample)),
           features_in_(features_in),
           features_out_(features_out),
           terms_(terms),
           relu_(relu),
-          on_outputs_(bias.empty() && !relu && upsample_.starts.empty() && channels(features_out) == 8 && channels(features_in) > 8 && terms > 1),
-          kernels_(kernels) {
+          on_outputs_(bias.empty() && !relu && upsample_.starts.empty() && channels(features_out) == 8 &&
+                      channels(features_in) > 8 && terms > 1),
+          kernels_(kernels::find_mesh<kernels::GraphConv>(isa)) {
         const int columns = on_outputs_ ? 8 * terms : channels(features_out);
-        padded_ = (columns + kernels->width - 1) / kernels->width * kernels->width;
-        const auto size = static_cast<std::size_t>(features_in) * static_cast<std::size_t>(padded_) * (on_outputs_ ? 1u : static_cast<std::size_t>(terms));
+        padded_ = (columns + kernels_.width - 1) / kernels_.width * kernels_.width;
+        const auto size = static_cast<std::size_t>(features_in) * static_cast<std::size_t>(padded_) *
+                          (on_outputs_ ? 1u : static_cast<std::size_t>(terms));
         weights_.reserve(size);
         std::fill_n(weights_.data(), size, 0.0f);
         for (int f = 0; f < features_in; ++f)
             for (int k = 0; k < terms; ++k)
                 for (int o = 0; o < features_out; ++o)
-                    weights_.data()[on_outputs_ ? std::ptrdiff_t{f} * padded_ + 8 * k + o : (std::ptrdiff_t{k} * features_in + f) * padded_ + o] =
+                    weights_.data()[on_outputs_ ? std::ptrdiff_t{f} * padded_ + 8 * k + o
+                                                : (std::ptrdiff_t{k} * features_in + f) * padded_ + o] =
                         weight[(static_cast<std::size_t>(f) * static_cast<std::size_t>(terms) + static_cast<std::size_t>(k)) *
                                    static_cast<std::size_t>(features_out) +
                                static_cast<std::size_t>(o)];
@@ -107,7 +111,8 @@ public:
 
     /// Floats of scratch that run() needs.
     std::size_t scratch(int faces) const noexcept {
-        return (on_outputs_ ? 8 * static_cast<std::size_t>(2 * terms_ - 2) : static_cast<std::size_t>(channels(features_in_)) * static_cast<std::size_t>(terms_)) *
+        return (on_outputs_ ? 8 * static_cast<std::size_t>(2 * terms_ - 2)
+                            : static_cast<std::size_t>(channels(features_in_)) * static_cast<std::size_t>(terms_)) *
                static_cast<std::size_t>(vertices()) * static_cast<std::size_t>(faces);
     }
 
@@ -140,9 +145,12 @@ private:
     static constexpr int kBlock = 96;
 
     void term_stage(int k, const float* x, int faces, float* y, float* scratch, int begin, int end) const {
-        const auto map = static_cast<std::size_t>(vertices()) * static_cast<std::size_t>(faces) * static_cast<std::size_t>(channels(features_in_));
+        const auto map = static_cast<std::size_t>(vertices()) * static_cast<std::size_t>(faces) *
+                         static_cast<std::size_t>(channels(features_in_));
         const bool upsampled = !upsample_.starts.empty();
-        const auto term = [&](int i) -> const float* { return i == 0 && !upsampled ? x : scratch + static_cast<std::size_t>(i) * map; };
+        const auto term = [&](int i) -> const float* {
+            return i == 0 && !upsampled ? x : scratch + static_cast<std::size_t>(i) * map;
+        };
         kernels::ChebTermArgs a{};
         if (k > 0 || upsampled) a.matrix = k == 0 ? upsample_.view() : laplacian_.view();
         a.scale = k > 1 ? 2.0f : 1.0f;
@@ -161,19 +169,21 @@ private:
         a.relu = relu_ && k + 1 == terms_;
         a.begin = begin;
         a.end = end;
-        kernels_->cheb_term(a);
+        kernels_.term(a);
     }
 
     void output_stage(int stage, const float* x, int faces, float* y, float* scratch, int begin, int end) const {
         float* const c = scratch;
         const auto map = static_cast<std::size_t>(vertices()) * static_cast<std::size_t>(faces) * 8;
         if (stage == 0) {
-            kernels_->cheb_products({x, channels(features_in_), features_in_, weights_.data(), terms_, c, begin * faces, end * faces});
+            kernels_.products({x, channels(features_in_), features_in_, weights_.data(), terms_, c, begin * faces, end * faces});
             return;
         }
         const int k = terms_ - 1 - stage;
         const auto products = [&](int i) { return kernels::ClenshawArgs::Map{c + 8 * i, 8 * terms_}; };
-        const auto sum = [&](int i) -> float* { return scratch + (static_cast<std::size_t>(terms_) + static_cast<std::size_t>(i) - 1) * map; };
+        const auto sum = [&](int i) -> float* {
+            return scratch + (static_cast<std::size_t>(terms_) + static_cast<std::size_t>(i) - 1) * map;
+        };
         // b_(K-1) is its product.
         const auto b = [&](int i) { return i == terms_ - 1 ? products(i) : kernels::ClenshawArgs::Map{sum(i), 8}; };
         kernels::ClenshawArgs a{};
@@ -186,13 +196,13 @@ private:
         a.faces = faces;
         a.begin = begin;
         a.end = end;
-        kernels_->clenshaw(a);
+        kernels_.clenshaw(a);
     }
 
     Csr laplacian_, upsample_;
     int features_in_, features_out_, terms_, padded_ = 0;
     bool relu_, on_outputs_;
-    const kernels::MeshKernels* kernels_;
+    kernels::GraphConv kernels_;
     detail::AlignedBuffer weights_, bias_;
     std::vector<std::int32_t> reach_;  ///< rows of a term that the next one needs for its rows up to here
 };

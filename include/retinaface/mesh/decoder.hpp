@@ -36,7 +36,8 @@ public:
     /// Numbers of one byte.
     const std::vector<std::uint8_t>& bytes(const std::string& name, const std::vector<std::int64_t>& shape) {
         const Tensor& tensor = take(name, shape);
-        if (tensor.dtype != Tensor::Dtype::u8) fail("tensor '" + name + "': expected U8, found " + std::string(to_string(tensor.dtype)));
+        if (tensor.dtype != Tensor::Dtype::u8)
+            fail("tensor '" + name + "': expected U8, found " + std::string(to_string(tensor.dtype)));
         return tensor.bytes;
     }
 
@@ -48,7 +49,8 @@ public:
         for (std::size_t i = 0; i < out.size(); ++i) {
             out[i] = stored[2 * i] | stored[2 * i + 1] << 8;
             if (out[i] >= limit)
-                fail("tensor '" + name + "': expected indices below " + std::to_string(limit) + ", found " + std::to_string(out[i]));
+                fail("tensor '" + name + "': expected indices below " + std::to_string(limit) + ", found " +
+                     std::to_string(out[i]));
         }
         return out;
     }
@@ -57,7 +59,8 @@ public:
     Csr csr(const std::string& name, int columns) {
         const std::vector<std::uint8_t>& counts = bytes(name + ".counts", {-1});
         if (counts.empty() || counts.size() > kMostVertices)
-            fail("tensor '" + name + ".counts': expected 1.." + std::to_string(kMostVertices) + " rows, found " + std::to_string(counts.size()));
+            fail("tensor '" + name + ".counts': expected 1.." + std::to_string(kMostVertices) + " rows, found " +
+                 std::to_string(counts.size()));
         Csr out;
         out.rows = static_cast<int>(counts.size());
         out.columns = columns > 0 ? columns : out.rows;
@@ -86,7 +89,8 @@ private:
         if (!fits) {
             std::string expected = to_string(shape);
             for (std::size_t at; (at = expected.find("-1")) != std::string::npos;) expected.replace(at, 2, "any");
-            fail("tensor '" + name + "': expected shape " + expected + ", found " + (tensor == nullptr ? "none" : to_string(tensor->shape)));
+            fail("tensor '" + name + "': expected shape " + expected + ", found " +
+                 (tensor == nullptr ? "none" : to_string(tensor->shape)));
         }
         taken_.insert(name);
         return *tensor;
@@ -100,8 +104,9 @@ private:
 
 /// Decoded meshes: views, valid until the decoder's next decode().
 struct DecodedMesh {
-    Span<const float> vertices;  ///< [n][3], in the model's unit (the shipped one: centimetres, x to the image's right, y up, z out of the face)
-    Span<const float> colours;   ///< [n][3] albedo, 0..1
+    Span<const float>
+        vertices;  ///< [n][3], in the model's unit (the shipped one: centimetres, x to the image's right, y up, z out of the face)
+    Span<const float> colours;  ///< [n][3] albedo, 0..1
 };
 
 /// A list of layers: fully connected, levels of up-sampling and Chebyshev convolution with ReLU, a last convolution to x, y, z, r, g, b; and
@@ -113,7 +118,7 @@ public:
     /// Throws Error (bad_format, mismatch): the file breaks the format, naming the tensor, what was expected and what was found;
     /// (unsupported): no such instruction set. `executor` (may be nullptr) is used by `threads` threads and outlives the decoder.
     explicit MeshDecoder(const Weights& weights, Isa isa = Isa::automatic, Executor* executor = nullptr, int threads = 1)
-        : kernels_(kernels::mesh_kernels_for(isa)), parallel_(executor, threads) {
+        : isa_(kernels::checked(isa)), kernels_(kernels::find_mesh<kernels::GraphConv>(isa_)), parallel_(executor, threads) {
         detail::MeshFile file(weights);
         int levels = 0;
         while (levels < kMostLevels && file.has("level" + std::to_string(levels) + ".weight")) ++levels;
@@ -122,8 +127,9 @@ public:
         const Tensor& fc = file.floats("fc.weight", {-1, -1, kLatent});
         if (fc.shape[0] < 1 || fc.shape[0] > static_cast<std::int64_t>(detail::MeshFile::kMostVertices) || fc.shape[1] < 1 ||
             fc.shape[1] > ChebConv::kMostFeatures)
-            detail::MeshFile::fail("tensor 'fc.weight': expected 1.." + std::to_string(detail::MeshFile::kMostVertices) + " vertices of 1.." +
-                                   std::to_string(ChebConv::kMostFeatures) + " features, found shape " + to_string(fc.shape));
+            detail::MeshFile::fail("tensor 'fc.weight': expected 1.." + std::to_string(detail::MeshFile::kMostVertices) +
+                                   " vertices of 1.." + std::to_string(ChebConv::kMostFeatures) + " features, found shape " +
+                                   to_string(fc.shape));
         int vertices = static_cast<int>(fc.shape[0]), features = static_cast<int>(fc.shape[1]);
         set_fully_connected(fc.values, file.floats("fc.bias", {vertices, features}).values, vertices, features);
 
@@ -134,22 +140,23 @@ public:
             for (std::size_t row = 0; row < static_cast<std::size_t>(upsample.rows); ++row)
                 if (upsample.starts[row + 1] - upsample.starts[row] > 3)
                     detail::MeshFile::fail("tensor '" + name + ".upsample.counts': expected at most 3 a row, found " +
-                                           std::to_string(upsample.starts[row + 1] - upsample.starts[row]) + " in row " + std::to_string(row));
+                                           std::to_string(upsample.starts[row + 1] - upsample.starts[row]) + " in row " +
+                                           std::to_string(row));
             finest = file.csr(name + ".laplacian", 0);
             if (finest.rows != upsample.rows)
-                detail::MeshFile::fail("tensor '" + name + ".laplacian.counts': expected " + std::to_string(upsample.rows) + " rows, found " +
-                                       std::to_string(finest.rows));
+                detail::MeshFile::fail("tensor '" + name + ".laplacian.counts': expected " + std::to_string(upsample.rows) +
+                                       " rows, found " + std::to_string(finest.rows));
             vertices = finest.rows;
             const Tensor& weight = file.floats(name + ".weight", {-1, -1});
             const auto out = static_cast<int>(weight.shape[1]);
             const int terms = terms_of(weight, name + ".weight", features);
             const std::vector<float>& bias = file.floats(name + ".bias", {out}).values;
-            layers_.emplace_back(finest, std::move(upsample), features, out, terms, weight.values, bias, true, kernels_);
+            layers_.emplace_back(finest, std::move(upsample), features, out, terms, weight.values, bias, true, isa_);
             features = out;
         }
         const Tensor& last = file.floats("last.weight", {-1, kOutputs});
         layers_.emplace_back(std::move(finest), Csr{}, features, +kOutputs, terms_of(last, "last.weight", features), last.values,
-                             std::vector<float>{}, false, kernels_);
+                             std::vector<float>{}, false, isa_);
         mean_ = file.floats("mean", {vertices, kOutputs}).values;
         triangles_ = file.indices("triangles", {-1, 3}, vertices);
         if (file.has("landmarks68.indices")) {
@@ -160,7 +167,7 @@ public:
         file.finish();
     }
 
-    Isa isa() const noexcept { return kernels_->isa; }
+    Isa isa() const noexcept { return isa_; }
     int vertices() const noexcept { return layers_.back().vertices(); }
     /// [t][3], corners counter-clockwise seen from outside.
     Span<const std::int32_t> triangles() const noexcept { return triangles_; }
@@ -175,8 +182,8 @@ public:
     /// Meshes of `latents`, [faces][128]. Throws Error (invalid_argument): not a multiple of 128 numbers, or one that is not finite.
     Span<const DecodedMesh> decode(Span<const float> latents) {
         if (latents.empty() || latents.size() % kLatent != 0 || latents.size() / kLatent > kMostMeshes)
-            throw Error(ErrorCode::invalid_argument, "mesh: expected 128 numbers a face for 1.." + std::to_string(kMostMeshes) + " faces, found " +
-                                                         std::to_string(latents.size()));
+            throw Error(ErrorCode::invalid_argument, "mesh: expected 128 numbers a face for 1.." + std::to_string(kMostMeshes) +
+                                                         " faces, found " + std::to_string(latents.size()));
         for (const float v : latents)
             if (!detail::is_finite(v)) throw Error(ErrorCode::invalid_argument, "mesh: a latent number is not finite");
         const std::size_t faces = latents.size() / kLatent, n = 3 * static_cast<std::size_t>(vertices());
@@ -187,7 +194,8 @@ public:
             const auto count = static_cast<int>(std::min(faces - first, static_cast<std::size_t>(+ChebConv::kMostFaces)));
             decode_group(latents.data() + first * kLatent, count, first);
         }
-        for (std::size_t face = 0; face < faces; ++face) meshes_[face] = {{vertices_.data() + face * n, n}, {colours_.data() + face * n, n}};
+        for (std::size_t face = 0; face < faces; ++face)
+            meshes_[face] = {{vertices_.data() + face * n, n}, {colours_.data() + face * n, n}};
         return meshes_;
     }
 
@@ -197,7 +205,8 @@ private:
 
     static int terms_of(const Tensor& weight, const std::string& name, int features) {
         const std::int64_t rows = weight.shape[0], out = weight.shape[1];
-        if (rows < features || rows % features != 0 || rows / features > ChebConv::kMostTerms || out < 1 || out > ChebConv::kMostFeatures)
+        if (rows < features || rows % features != 0 || rows / features > ChebConv::kMostTerms || out < 1 ||
+            out > ChebConv::kMostFeatures)
             detail::MeshFile::fail("tensor '" + name + "': expected " + std::to_string(features) + " x K rows, K = 1.." +
                                    std::to_string(ChebConv::kMostTerms) + ", and 1.." + std::to_string(ChebConv::kMostFeatures) +
                                    " columns, found shape " + to_string(weight.shape));
@@ -210,15 +219,17 @@ private:
         channels_ = ChebConv::channels(features);
         block_ = channels_ == 8 ? 2 : 1;
         const int columns = block_ * channels_;
-        padded_ = (columns + kernels_->width - 1) / kernels_->width * kernels_->width;
+        padded_ = (columns + kernels_.width - 1) / kernels_.width * kernels_.width;
         const int blocks = (vertices + block_ - 1) / block_;
         fc_.reserve(static_cast<std::size_t>(blocks) * (kLatent + 1) * static_cast<std::size_t>(padded_));
         std::fill_n(fc_.data(), fc_.size(), 0.0f);
         for (int v = 0; v < vertices; ++v) {
             for (int f = 0; f < features; ++f) {
                 const auto row = static_cast<std::size_t>(v) * static_cast<std::size_t>(features) + static_cast<std::size_t>(f);
-                float* const block = fc_.data() + std::ptrdiff_t{v / block_} * (kLatent + 1) * padded_ + v % block_ * channels_ + f;
-                for (std::size_t i = 0; i < kLatent; ++i) block[static_cast<std::ptrdiff_t>(i) * padded_] = weight[row * kLatent + i];
+                float* const block =
+                    fc_.data() + std::ptrdiff_t{v / block_} * (kLatent + 1) * padded_ + v % block_ * channels_ + f;
+                for (std::size_t i = 0; i < kLatent; ++i)
+                    block[static_cast<std::ptrdiff_t>(i) * padded_] = weight[row * kLatent + i];
                 block[std::ptrdiff_t{kLatent} * padded_] = bias[row];
             }
         }
@@ -239,10 +250,11 @@ private:
                 a.channels_out = columns;
                 a.faces = 1;
                 a.end = faces;
-                kernels_->cheb_term(a);
+                kernels_.term(a);
                 for (int v = b * block_; v < (b + 1) * block_ && v < coarse_; ++v)
                     for (int face = 0; face < faces; ++face)
-                        std::copy_n(out + face * columns + v % block_ * channels_, channels_, y + (std::ptrdiff_t{v} * faces + face) * channels_);
+                        std::copy_n(out + face * columns + v % block_ * channels_, channels_,
+                                    y + (std::ptrdiff_t{v} * faces + face) * channels_);
             }
         });
     }
@@ -252,7 +264,9 @@ private:
             return static_cast<std::size_t>(layer.vertices()) * static_cast<std::size_t>(faces) *
                    static_cast<std::size_t>(ChebConv::channels(layer.features_out()));
         };
-        std::size_t map = static_cast<std::size_t>(coarse_) * static_cast<std::size_t>(faces) * static_cast<std::size_t>(channels_), scratch = 0;
+        std::size_t map =
+                        static_cast<std::size_t>(coarse_) * static_cast<std::size_t>(faces) * static_cast<std::size_t>(channels_),
+                    scratch = 0;
         for (const ChebConv& layer : layers_) {
             map = std::max(map, size(layer));
             scratch = std::max(scratch, layer.scratch(faces));
@@ -280,7 +294,8 @@ private:
         }
     }
 
-    const kernels::MeshKernels* kernels_;
+    Isa isa_;
+    kernels::GraphConv kernels_;
     detail::Parallel parallel_;
     int coarse_ = 0, channels_ = 0, block_ = 1, padded_ = 0;
     detail::AlignedBuffer fc_;  ///< [blocks][128 + 1][padded]: weights and bias

@@ -15,13 +15,14 @@ RETINAFACE_BEGIN_NAMESPACE
 /// A face's mesh. Spans are views, valid until the estimator's next estimate().
 struct Mesh {
     Span<const float> vertices3d;  ///< [n][3] in the model's space and unit, without the pose
-    Span<const float> projected;   ///< [n][3]: x, y in pixels of the image, z in the same unit, nearer smaller
+    Span<const float>
+        projected;  ///< [n][3]: x, y in pixels of the image, z in the same unit, nearer smaller, 0 at the five points' middle
     Pose pose;
     std::array<std::array<float, 3>, 68> landmarks68{};  ///< as `projected`, in the order of iBUG
-    Span<const float> colours;                           ///< [n][3], 0..1: the image's at the vertices; outside of it the model's albedo
-    Span<const float> latent;                            ///< [128]
-    Projection projection;                               ///< from vertices3d to projected; what Rasteriser::render takes
-    float residual = 0;                                  ///< of the five points, root mean square, pixels; 0 from a dense head
+    Span<const float> colours;  ///< [n][3], 0..1: the image's at the vertices; outside of it the model's albedo
+    Span<const float> latent;   ///< [128]
+    Projection projection;      ///< from vertices3d to projected; what Rasteriser::render takes
+    float residual = 0;         ///< of the five points, root mean square, pixels; 0 from a dense head
 };
 
 /// What a dense head says about a face: RetinaFace section 3.2.
@@ -34,19 +35,24 @@ struct DenseOutputs {
 
 /// Fits the mesh decoder's model to faces. One thread at a time; allocates nothing after the first face.
 ///
-/// From five points: a parallel camera (rotation, scale, shift) and the 128 numbers z, the most probable under z ~ N(0, 1) and points that
+/// From five points: a camera at a distance of 1 m (rotation, scale, shift) and the 128 numbers z, the most probable under z ~ N(0, 1) and points that
 /// are off by `landmark_noise`; begun by the closed-form affine camera, refined by Gauss-Newton steps in which z is eliminated. Five points
 /// say little about z: it mostly stays near 0, and takes what no rotation explains (an open mouth, a long face).
 class MeshEstimator {
 public:
     /// Centimetres: how far detected points lie from the model's, as a standard deviation.
     static constexpr double kLandmarkNoise = 0.35;
+    /// Centimetres from the camera that five points are seen from: they cannot tell.
+    static constexpr double kDistance = 100;
 
     /// `weights`: a mesh file with landmarks. Throws Error as MeshDecoder's constructor, and (mismatch) for a file without landmarks.
     explicit MeshEstimator(const Weights& weights, Isa isa = Isa::automatic) : decoder_(weights, isa) {
-        if (decoder_.landmarks68().empty()) detail::MeshFile::fail("the file has no landmarks ('landmarks68.indices', 'five.mean', 'five.basis')");
+        if (decoder_.landmarks68().empty())
+            detail::MeshFile::fail("the file has no landmarks ('landmarks68.indices', 'five.mean', 'five.basis')");
         for (std::size_t i = 0; i < 5; ++i)
-            for (std::size_t c = 0; c < 3; ++c) mean_[i][c] = static_cast<double>(decoder_.five_mean()[3 * i + c]);
+            for (std::size_t c = 0; c < 3; ++c) centre_[c] += static_cast<double>(decoder_.five_mean()[3 * i + c]) / kPoints;
+        for (std::size_t i = 0; i < kPoints; ++i)
+            for (std::size_t c = 0; c < 3; ++c) mean_[i][c] = static_cast<double>(decoder_.five_mean()[3 * i + c]) - centre_[c];
     }
 
     const MeshDecoder& decoder() const noexcept { return decoder_; }
@@ -61,19 +67,20 @@ public:
     const Mesh& estimate(const ImageView& image, const Face& face) {
         const Fit f = fit(face.landmarks);
         for (std::size_t i = 0; i < latent_.size(); ++i) latent_[i] = static_cast<float>(f.latent[i]);
+        // Depth in pixels: centimetres times the scale, kDistance from the camera at the middle of the five points.
         Projection p;
-        for (std::size_t i = 0; i < 3; ++i) {
-            p.rows[0][i] = static_cast<float>(f.scale * f.rotation[i]);
-            p.rows[1][i] = static_cast<float>(-f.scale * f.rotation[3 + i]);
-            p.rows[2][i] = static_cast<float>(-f.scale * f.rotation[6 + i]);
+        p.perspective = true;
+        const detail::Vec3 middle = detail::multiply(f.rotation, centre_);
+        const std::array<double, 4> depth{-f.scale * f.rotation[6], -f.scale * f.rotation[7], -f.scale * f.rotation[8],
+                                          f.scale * (kDistance + middle[2])};
+        for (std::size_t i = 0; i < 4; ++i) {
+            const double right = i < 3 ? f.rotation[i] : -middle[0], up = i < 3 ? f.rotation[3 + i] : -middle[1];
+            p.rows[0][i] = static_cast<float>(f.scale * f.scale * kDistance * right + f.x * depth[i]);
+            p.rows[1][i] = static_cast<float>(-f.scale * f.scale * kDistance * up + f.y * depth[i]);
+            p.rows[2][i] = static_cast<float>(depth[i]);
         }
-        p.rows[0][3] = static_cast<float>(f.x);
-        p.rows[1][3] = static_cast<float>(f.y);
-        // Depth 0 at the middle of the five points.
-        double middle = 0;
-        for (const detail::Vec3& point : mean_) middle += f.scale * (f.rotation[6] * point[0] + f.rotation[7] * point[1] + f.rotation[8] * point[2]) / 5;
-        p.rows[2][3] = static_cast<float>(middle);
-        finish(p, pose_of(f.rotation), image);
+        p.near = static_cast<float>(0.01 * f.scale * kDistance);
+        finish(p, pose_of(f.rotation), image, static_cast<float>(f.scale * kDistance));
         mesh_.residual = static_cast<float>(f.residual);
         return mesh_;
     }
@@ -97,7 +104,8 @@ public:
         }
         detail::Mat3 rotation{};
         const Camera& camera = outputs.camera;
-        const detail::Vec3 back{static_cast<double>(camera.location[0] - camera.target[0]), static_cast<double>(camera.location[1] - camera.target[1]),
+        const detail::Vec3 back{static_cast<double>(camera.location[0] - camera.target[0]),
+                                static_cast<double>(camera.location[1] - camera.target[1]),
                                 static_cast<double>(camera.location[2] - camera.target[2])};
         const detail::Vec3 z = detail::scaled(back, 1 / detail::length(back));
         const detail::Vec3 side = detail::cross({0, 1, 0}, z);
@@ -107,7 +115,7 @@ public:
             rotation[3 + i] = y[i];
             rotation[6 + i] = z[i];
         }
-        finish(p, pose_of(rotation), image);
+        finish(p, pose_of(rotation), image, static_cast<float>(detail::length(back)));
         mesh_.residual = 0;
         return mesh_;
     }
@@ -152,18 +160,16 @@ private:
 
     /// The affine camera of least squares, made a scaled rotation.
     Fit closed_form(const std::array<Point, 5>& points) const {
-        detail::Vec3 centre{};
         double cx = 0, cy = 0;
-        for (std::size_t i = 0; i < kPoints; ++i) {
-            centre = detail::sum(centre, detail::scaled(mean_[i], 1.0 / kPoints));
-            cx += static_cast<double>(points[i].x) / kPoints;
-            cy += static_cast<double>(points[i].y) / kPoints;
+        for (const Point& p : points) {
+            cx += static_cast<double>(p.x) / kPoints;
+            cy += static_cast<double>(p.y) / kPoints;
         }
         std::array<std::array<double, 3>, 3> normal{};
         std::array<double, 3> right{}, up{};
         double spread = 0, model_spread = 0;
         for (std::size_t i = 0; i < kPoints; ++i) {
-            const detail::Vec3 p = detail::difference(mean_[i], centre);
+            const detail::Vec3& p = mean_[i];
             const double x = static_cast<double>(points[i].x) - cx, y = static_cast<double>(points[i].y) - cy;
             spread += x * x + y * y;
             model_spread += detail::dot(p, p);
@@ -173,7 +179,8 @@ private:
                 for (std::size_t b = 0; b < 3; ++b) normal[a][b] += p[a] * p[b];
             }
         }
-        if (!(spread > 1e-6) || !(spread < 1e14)) throw Error(ErrorCode::invalid_argument, "mesh: the five points coincide or are not finite");
+        if (!(spread > 1e-6) || !(spread < 1e14))
+            throw Error(ErrorCode::invalid_argument, "mesh: the five points coincide or are not finite");
         for (std::size_t a = 0; a < 3; ++a) normal[a][a] += 1e-3 * model_spread;
         cholesky(normal);
         solve(normal, right, true);
@@ -200,15 +207,15 @@ private:
             f.rotation[6 + i] = z[i];
         }
         f.scale = std::max(std::max(a, b), floor);
-        const detail::Vec3 turned = detail::multiply(f.rotation, centre);
-        f.x = cx - f.scale * turned[0];
-        f.y = cy + f.scale * turned[1];
+        f.x = cx;
+        f.y = cy;
         return f;
     }
 
     Fit fit(const std::array<Point, 5>& points) const {
         for (const Point& p : points)
-            if (!(std::abs(p.x) < 1e7f && std::abs(p.y) < 1e7f)) throw Error(ErrorCode::invalid_argument, "mesh: the five points are not finite or far away");
+            if (!(std::abs(p.x) < 1e7f && std::abs(p.y) < 1e7f))
+                throw Error(ErrorCode::invalid_argument, "mesh: the five points are not finite or far away");
         Fit f = closed_form(points);
         const Span<const float> basis = decoder_.five_basis();
         for (int step = 0; step < kSteps; ++step) {
@@ -217,24 +224,28 @@ private:
             std::vector<double>& moved = moved_;  // [kRows][kLatent]: how z moves the pixels
             moved.resize(kRows * kLatent);
             for (std::size_t i = 0; i < kPoints; ++i) {
-                const detail::Vec3 p = detail::multiply(f.rotation, mean_[i]);
-                residual[2 * i] = static_cast<double>(points[i].x) - (f.scale * p[0] + f.x);
-                residual[2 * i + 1] = static_cast<double>(points[i].y) - (f.y - f.scale * p[1]);
-                // A turn w about the image's axes moves p by w x p.
-                jacobian[0][2 * i + 1] = f.scale * p[2];
-                jacobian[1][2 * i] = f.scale * p[2];
-                jacobian[2][2 * i] = -f.scale * p[1];
-                jacobian[2][2 * i + 1] = -f.scale * p[0];
-                jacobian[3][2 * i] = f.scale * p[0];
-                jacobian[3][2 * i + 1] = -f.scale * p[1];
-                jacobian[4][2 * i] = 1;
-                jacobian[5][2 * i + 1] = 1;
+                const detail::Vec3 q = detail::multiply(f.rotation, mean_[i]);
+                const double w = f.scale * kDistance / (kDistance - q[2]), slope = w / (kDistance - q[2]);
+                const std::size_t x = 2 * i, y = 2 * i + 1;
+                residual[x] = static_cast<double>(points[i].x) - (f.x + w * q[0]);
+                residual[y] = static_cast<double>(points[i].y) - (f.y - w * q[1]);
+                // A move of q by d moves x by w d[0] + slope q[0] d[2], and y by -(w d[1] + slope q[1] d[2]); a turn t about the image's axes
+                // moves q by t x q.
+                jacobian[0][x] = slope * q[0] * q[1];
+                jacobian[0][y] = w * q[2] - slope * q[1] * q[1];
+                jacobian[1][x] = w * q[2] - slope * q[0] * q[0];
+                jacobian[1][y] = slope * q[0] * q[1];
+                jacobian[2][x] = -w * q[1];
+                jacobian[2][y] = -w * q[0];
+                jacobian[3][x] = w * q[0];
+                jacobian[3][y] = -w * q[1];
+                jacobian[4][x] = 1;
+                jacobian[5][y] = 1;
                 for (std::size_t k = 0; k < kLatent; ++k) {
-                    const detail::Vec3 direction{static_cast<double>(basis[(3 * i) * kLatent + k]), static_cast<double>(basis[(3 * i + 1) * kLatent + k]),
-                                                 static_cast<double>(basis[(3 * i + 2) * kLatent + k])};
-                    const detail::Vec3 d = detail::multiply(f.rotation, direction);
-                    moved[2 * i * kLatent + k] = f.scale * d[0];
-                    moved[(2 * i + 1) * kLatent + k] = -f.scale * d[1];
+                    const auto component = [&](std::size_t c) { return static_cast<double>(basis[(3 * i + c) * kLatent + k]); };
+                    const detail::Vec3 d = detail::multiply(f.rotation, detail::Vec3{component(0), component(1), component(2)});
+                    moved[x * kLatent + k] = w * d[0] + slope * q[0] * d[2];
+                    moved[y * kLatent + k] = -(w * d[1] + slope * q[1] * d[2]);
                 }
             }
             // z eliminated: the points' covariance is that of z seen through the camera, and the noise.
@@ -265,11 +276,8 @@ private:
                 std::array<double, kRows> weighted = residual;
                 solve(covariance, weighted, true);
                 double squares = 0;
-                for (std::size_t i = 0; i < kRows; ++i) {
-                    double shift = 0;
+                for (std::size_t i = 0; i < kRows; ++i)
                     for (std::size_t k = 0; k < kLatent; ++k) f.latent[k] += moved[i * kLatent + k] * weighted[i];
-                    (void)shift;
-                }
                 for (std::size_t i = 0; i < kRows; ++i) {
                     double left = residual[i];
                     for (std::size_t k = 0; k < kLatent; ++k) left -= moved[i * kLatent + k] * f.latent[k];
@@ -280,7 +288,8 @@ private:
             }
             const double turn = std::sqrt(change[0] * change[0] + change[1] * change[1] + change[2] * change[2]);
             const double damp = turn > 0.5 ? 0.5 / turn : 1.0;
-            f.rotation = detail::multiply(detail::rotation_about({damp * change[0], damp * change[1], damp * change[2]}), f.rotation);
+            f.rotation =
+                detail::multiply(detail::rotation_about({damp * change[0], damp * change[1], damp * change[2]}), f.rotation);
             f.scale *= std::exp(std::clamp(damp * change[3], -0.5, 0.5));
             f.x += damp * change[4];
             f.y += damp * change[5];
@@ -288,7 +297,8 @@ private:
         return f;
     }
 
-    void finish(const Projection& projection, const Pose& pose, const ImageView& image) {
+    /// `middle`: the depth that `projected` calls 0.
+    void finish(const Projection& projection, const Pose& pose, const ImageView& image, float middle) {
         const bool coloured = image.data != nullptr;
         if (coloured) validate(image);
         const DecodedMesh decoded = decoder_.decode({latent_.data(), latent_.size()})[0];
@@ -297,7 +307,8 @@ private:
         colours_.assign(decoded.colours.begin(), decoded.colours.end());
         for (std::size_t i = 0; i < n; ++i) {
             const float* const v = decoded.vertices.data() + 3 * i;
-            const std::array<float, 3> p = projection(v[0], v[1], v[2]);
+            std::array<float, 3> p = projection(v[0], v[1], v[2]);
+            p[2] -= middle;
             std::copy(p.begin(), p.end(), projected_.data() + 3 * i);
             if (coloured && !is_yuv(image.format)) sample(image, p[0], p[1], colours_.data() + 3 * i);
             for (std::size_t c = 0; c < 3; ++c) colours_[3 * i + c] = std::clamp(colours_[3 * i + c], 0.0f, 1.0f);
@@ -322,7 +333,8 @@ private:
     }
 
     MeshDecoder decoder_;
-    std::array<detail::Vec3, kPoints> mean_{};
+    detail::Vec3 centre_{};                     ///< of the mean mesh's five points
+    std::array<detail::Vec3, kPoints> mean_{};  ///< the five points around it
     mutable std::vector<double> moved_;
     std::array<float, kLatent> latent_{};
     std::vector<float> projected_, colours_;

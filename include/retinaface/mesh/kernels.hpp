@@ -1,6 +1,8 @@
 // Gateway to the mesh's kernels, as config.hpp is to the others.
 #pragma once
 
+#include <string>
+
 #include "../config.hpp"
 #include "../error.hpp"
 
@@ -13,12 +15,12 @@
 RETINAFACE_BEGIN_NAMESPACE
 namespace kernels {
 
-/// The kernels of a set; throws Error (unsupported) where this build or CPU lacks it.
-inline const MeshKernels* mesh_kernels_for(Isa isa) {
-    const MeshKernels* const set = select_mesh(isa);
-    if (set == nullptr)
-        throw Error(ErrorCode::unsupported, std::string("instruction set ") + to_string(isa) + " is not in this build or not on this CPU");
-    return set;
+/// `isa`, or the best set where it is automatic; throws Error (unsupported) where this build or CPU lacks it.
+inline Isa checked(Isa isa) {
+    if (!available(isa))
+        throw Error(ErrorCode::unsupported,
+                    std::string("instruction set ") + to_string(isa) + " is not in this build or not on this CPU");
+    return resolved(isa);
 }
 
 }  // namespace kernels

@@ -32,7 +32,8 @@ inline Mat3 multiply(const Mat3& a, const Mat3& b) {
     return c;
 }
 inline Vec3 multiply(const Mat3& a, const Vec3& v) {
-    return {a[0] * v[0] + a[1] * v[1] + a[2] * v[2], a[3] * v[0] + a[4] * v[1] + a[5] * v[2], a[6] * v[0] + a[7] * v[1] + a[8] * v[2]};
+    return {a[0] * v[0] + a[1] * v[1] + a[2] * v[2], a[3] * v[0] + a[4] * v[1] + a[5] * v[2],
+            a[6] * v[0] + a[7] * v[1] + a[8] * v[2]};
 }
 inline double dot(const Vec3& a, const Vec3& b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
 inline Vec3 cross(const Vec3& a, const Vec3& b) {
@@ -75,7 +76,8 @@ inline Pose pose_of(const std::array<double, 9>& r) {
     } else {
         roll = -std::atan2(-r[1], r[4]);  // the two turn about one axis: all of it is called roll
     }
-    return {static_cast<float>(yaw / detail::kDegree), static_cast<float>(pitch / detail::kDegree), static_cast<float>(roll / detail::kDegree)};
+    return {static_cast<float>(yaw / detail::kDegree), static_cast<float>(pitch / detail::kDegree),
+            static_cast<float>(roll / detail::kDegree)};
 }
 
 RETINAFACE_END_NAMESPACE

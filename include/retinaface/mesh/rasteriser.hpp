@@ -17,10 +17,10 @@ RETINAFACE_BEGIN_NAMESPACE
 
 /// View of a mesh. Indices are checked where the mesh is drawn.
 struct MeshView {
-    Span<const float> vertices;           ///< [n][3]
-    Span<const std::int32_t> triangles;   ///< [t][3], corners counter-clockwise seen from outside
-    Span<const float> colours = {};       ///< [n][3] albedo, or empty: 0.8
-    Span<const float> coordinates = {};   ///< [n][3] what the map of coordinates shows, or empty: the vertices
+    Span<const float> vertices;          ///< [n][3]
+    Span<const std::int32_t> triangles;  ///< [t][3], corners counter-clockwise seen from outside
+    Span<const float> colours = {};      ///< [n][3] albedo, or empty: 0.8
+    Span<const float> coordinates = {};  ///< [n][3] what the map of coordinates shows, or empty: the vertices
 };
 
 /// What was drawn: views of [height][width] maps (top row first), valid until the rasteriser's next render(). Where the mask is 0, depth is
@@ -28,12 +28,12 @@ struct MeshView {
 struct Rendering {
     int width = 0;
     int height = 0;
-    Span<const std::uint8_t> mask;         ///< 1: the pixel's centre is covered
-    Span<const float> depth;               ///< as Projection
-    Span<const std::int32_t> triangles;    ///< which is nearest, or -1
-    Span<const float> normals;             ///< [3], unit length, in the mesh's space
-    Span<const float> coordinates;         ///< [3]
-    Span<const float> colours;             ///< [3], Lambert: albedo * (ambient + light * max(0, n . l)), not clipped
+    Span<const std::uint8_t> mask;       ///< 1: the pixel's centre is covered
+    Span<const float> depth;             ///< as Projection
+    Span<const std::int32_t> triangles;  ///< which is nearest, or -1
+    Span<const float> normals;           ///< [3], unit length, in the mesh's space
+    Span<const float> coordinates;       ///< [3]
+    Span<const float> colours;           ///< [3], Lambert: albedo * (ambient + light * max(0, n . l)), not clipped
 };
 
 struct RasterOptions {
@@ -54,7 +54,8 @@ inline void vertex_normals(Span<const float> vertices, Span<const std::int32_t> 
         }
         // In double the products are exact: the same bits however a compiler fuses.
         const auto minor = [&](int i, int j) {
-            return static_cast<float>(static_cast<double>(a[i]) * static_cast<double>(b[j]) - static_cast<double>(a[j]) * static_cast<double>(b[i]));
+            return static_cast<float>(static_cast<double>(a[i]) * static_cast<double>(b[j]) -
+                                      static_cast<double>(a[j]) * static_cast<double>(b[i]));
         };
         const float n[3] = {minor(1, 2), minor(2, 0), minor(0, 1)};
         if (!(std::abs(n[0]) < 1e18f && std::abs(n[1]) < 1e18f && std::abs(n[2]) < 1e18f)) continue;
@@ -71,9 +72,10 @@ inline void vertex_normals(Span<const float> vertices, Span<const std::int32_t> 
 class Rasteriser {
 public:
     /// Throws Error (unsupported) where this build or CPU lacks the set.
-    explicit Rasteriser(Isa isa = Isa::automatic) : kernels_(kernels::mesh_kernels_for(isa)) {}
+    explicit Rasteriser(Isa isa = Isa::automatic)
+        : isa_(kernels::checked(isa)), kernels_(kernels::find_mesh<kernels::Raster>(isa_)) {}
 
-    Isa isa() const noexcept { return kernels_->isa; }
+    Isa isa() const noexcept { return isa_; }
 
     /// Throws Error (invalid_argument): an image size outside 1..kMaxSide or over kMaxPixels, arrays of the wrong size, a triangle's
     /// index out of range.
@@ -86,13 +88,15 @@ public:
 
         depth_.assign(pixels, -std::numeric_limits<float>::infinity());
         triangle_.assign(pixels, -1);
-        kernels_->raster({x_.data(), y_.data(), q_.data(), mesh.triangles.data(), 0, static_cast<int>(mesh.triangles.size() / 3), width,
-                          height, options.cull, depth_.data(), triangle_.data()});
+        kernels_.draw({x_.data(), y_.data(), q_.data(), mesh.triangles.data(), 0, static_cast<int>(mesh.triangles.size() / 3),
+                       width, height, options.cull, depth_.data(), triangle_.data()});
 
         mask_.resize(pixels);
         for (std::size_t i = 0; i < pixels; ++i) {
             mask_[i] = triangle_[i] >= 0 ? 1 : 0;
-            depth_[i] = triangle_[i] < 0 ? std::numeric_limits<float>::infinity() : projection.perspective ? 1 / depth_[i] : -depth_[i];
+            depth_[i] = triangle_[i] < 0         ? std::numeric_limits<float>::infinity()
+                        : projection.perspective ? 1 / depth_[i]
+                                                 : -depth_[i];
         }
         rendering_ = {width, height, mask_, depth_, triangle_, {}, {}, {}};
         if (options.shaded) {
@@ -108,15 +112,16 @@ private:
     static void check(const MeshView& mesh, int width, int height) {
         const auto fail = [](const std::string& what) { throw Error(ErrorCode::invalid_argument, "rasteriser: " + what); };
         if (width < 1 || height < 1 || width > kMaxSide || height > kMaxSide || std::int64_t{width} * height > kMaxPixels)
-            fail("image sides must be 1.." + std::to_string(kMaxSide) + " and at most " + std::to_string(kMaxPixels) + " pixels, found " +
-                 std::to_string(width) + " x " + std::to_string(height));
+            fail("image sides must be 1.." + std::to_string(kMaxSide) + " and at most " + std::to_string(kMaxPixels) +
+                 " pixels, found " + std::to_string(width) + " x " + std::to_string(height));
         const std::size_t size = mesh.vertices.size();
         const auto whole = [&](const char* what, std::size_t found) {
             if (found % 3 != 0) fail(std::string(what) + ": expected threes of numbers, found " + std::to_string(found));
         };
         whole("vertices", size);
         whole("triangles", mesh.triangles.size());
-        if (size / 3 > static_cast<std::size_t>(1) << 26 || mesh.triangles.size() / 3 > static_cast<std::size_t>(1) << 28) fail("the mesh is too large");
+        if (size / 3 > static_cast<std::size_t>(1) << 26 || mesh.triangles.size() / 3 > static_cast<std::size_t>(1) << 28)
+            fail("the mesh is too large");
         if (!mesh.colours.empty() && mesh.colours.size() != size)
             fail("colours: expected " + std::to_string(size) + " numbers, found " + std::to_string(mesh.colours.size()));
         if (!mesh.coordinates.empty() && mesh.coordinates.size() != size)
@@ -180,7 +185,8 @@ private:
             while (first < width && row[first] < 0) ++first;
             if (first == width) continue;
             while (row[last - 1] < 0) --last;
-            kernels_->resolve({x_.data(), y_.data(), q_.data(), mesh.triangles.data(), attributes_.data(), perspective, y, last, row, row_.data()});
+            kernels_.resolve({x_.data(), y_.data(), q_.data(), mesh.triangles.data(), attributes_.data(), perspective, y, last,
+                              row, row_.data()});
             // Runs of covered pixels.
             for (int x = first; x < last;) {
                 int end = x;
@@ -190,18 +196,20 @@ private:
                 args.count = end - x;
                 args.colour = colours_.data() + at;
                 args.normals = normals_.data() + at;
-                kernels_->shade(args);
+                kernels_.shade(args);
                 for (int i = 0; i < end - x; ++i)
                     for (std::size_t c = 0; c < 3; ++c)
                         coordinates_[at + 3 * static_cast<std::size_t>(i) + c] =
-                            args.attributes[static_cast<std::size_t>(i) * kernels::kRasterAttributes + kernels::kCoordinateAt + c];
+                            args.attributes[static_cast<std::size_t>(i) * kernels::kRasterAttributes + kernels::kCoordinateAt +
+                                            c];
                 x = end;
                 while (x < last && row[x] < 0) ++x;
             }
         }
     }
 
-    const kernels::MeshKernels* kernels_;
+    Isa isa_;
+    kernels::Raster kernels_;
     std::vector<std::int32_t> x_, y_, triangle_;
     std::vector<float> q_, depth_, vertex_normals_, attributes_, row_, normals_, coordinates_, colours_;
     std::vector<std::uint8_t> mask_;
@@ -213,9 +221,9 @@ private:
 inline double pixel_loss(const Rendering& rendering, const ImageView& image) {
     validate(image);
     if (image.width != rendering.width || image.height != rendering.height || image.format != PixelFormat::rgb8)
-        throw Error(ErrorCode::invalid_argument, "pixel loss: expected an rgb8 image of " + std::to_string(rendering.width) + " x " +
-                                                     std::to_string(rendering.height) + ", found " + std::to_string(image.width) + " x " +
-                                                     std::to_string(image.height));
+        throw Error(ErrorCode::invalid_argument, "pixel loss: expected an rgb8 image of " + std::to_string(rendering.width) +
+                                                     " x " + std::to_string(rendering.height) + ", found " +
+                                                     std::to_string(image.width) + " x " + std::to_string(image.height));
     if (rendering.colours.empty()) throw Error(ErrorCode::invalid_argument, "pixel loss: the rendering is not shaded");
     double sum = 0;
     std::size_t i = 0;
