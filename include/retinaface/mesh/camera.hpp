@@ -47,13 +47,15 @@ struct Camera {
         const double distance = detail::length(back);
         const double focal = static_cast<double>(focal_length);
         if (!(distance > 1e-9 && distance < 1e12))
-            throw Error(ErrorCode::invalid_argument, "camera: location and target coincide or are not finite");
+            detail::raise(Error(ErrorCode::invalid_argument, "camera: location and target coincide or are not finite"));
         if (!(focal > 0 && focal < 1e12))
-            throw Error(ErrorCode::invalid_argument, "camera: focal length must be positive, found " + std::to_string(focal));
+            detail::raise(
+                Error(ErrorCode::invalid_argument, "camera: focal length must be positive, found " + std::to_string(focal)));
         const detail::Vec3 z = detail::scaled(back, 1 / distance);
         const detail::Vec3 side = detail::cross({0, 1, 0}, z);
         const double side_length = detail::length(side);
-        if (!(side_length > 1e-6)) throw Error(ErrorCode::invalid_argument, "camera: looks along the up direction (0, 1, 0)");
+        if (!(side_length > 1e-6))
+            detail::raise(Error(ErrorCode::invalid_argument, "camera: looks along the up direction (0, 1, 0)"));
         const detail::Vec3 x = detail::scaled(side, 1 / side_length), y = detail::cross(z, x);
         Projection p;
         p.perspective = true;

@@ -26,7 +26,9 @@ struct Csr {
 
     /// Throws Error (bad_format) unless every index is in range and every row ascends; `what` names the matrix.
     void validate(const std::string& what) const {
-        const auto fail = [&](const std::string& text) { throw Error(ErrorCode::bad_format, "mesh: " + what + ": " + text); };
+        const auto fail = [&](const std::string& text) {
+            detail::raise(Error(ErrorCode::bad_format, "mesh: " + what + ": " + text));
+        };
         if (rows < 0 || columns < 0 || starts.size() != static_cast<std::size_t>(rows) + 1 || starts.front() != 0)
             fail("expected " + std::to_string(rows) + " rows");
         if (indices.size() != values.size() || static_cast<std::size_t>(starts.back()) != indices.size())

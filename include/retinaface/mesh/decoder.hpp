@@ -77,7 +77,7 @@ public:
             if (taken_.count(tensor.name) == 0) fail("tensor '" + tensor.name + "' does not belong to a mesh decoder");
     }
 
-    [[noreturn]] static void fail(const std::string& what) { throw Error(ErrorCode::mismatch, "mesh: " + what); }
+    [[noreturn]] static void fail(const std::string& what) { detail::raise(Error(ErrorCode::mismatch, "mesh: " + what)); }
 
     static constexpr std::size_t kMostVertices = std::size_t{1} << 16;
 
@@ -182,10 +182,11 @@ public:
     /// Meshes of `latents`, [faces][128]. Throws Error (invalid_argument): not a multiple of 128 numbers, or one that is not finite.
     Span<const DecodedMesh> decode(Span<const float> latents) {
         if (latents.empty() || latents.size() % kLatent != 0 || latents.size() / kLatent > kMostMeshes)
-            throw Error(ErrorCode::invalid_argument, "mesh: expected 128 numbers a face for 1.." + std::to_string(kMostMeshes) +
-                                                         " faces, found " + std::to_string(latents.size()));
+            detail::raise(Error(ErrorCode::invalid_argument, "mesh: expected 128 numbers a face for 1.." +
+                                                                 std::to_string(kMostMeshes) + " faces, found " +
+                                                                 std::to_string(latents.size())));
         for (const float v : latents)
-            if (!detail::is_finite(v)) throw Error(ErrorCode::invalid_argument, "mesh: a latent number is not finite");
+            if (!detail::is_finite(v)) detail::raise(Error(ErrorCode::invalid_argument, "mesh: a latent number is not finite"));
         const std::size_t faces = latents.size() / kLatent, n = 3 * static_cast<std::size_t>(vertices());
         vertices_.resize(faces * n);
         colours_.resize(faces * n);

@@ -94,7 +94,7 @@ public:
         const Box& crop = outputs.crop;
         const float width = crop.x2 - crop.x1, height = crop.y2 - crop.y1;
         if (!(width > 0 && height > 0 && width < 1e6f && height < 1e6f && std::abs(crop.x1) < 1e6f && std::abs(crop.y1) < 1e6f))
-            throw Error(ErrorCode::invalid_argument, "mesh: the crop is empty or not finite");
+            detail::raise(Error(ErrorCode::invalid_argument, "mesh: the crop is empty or not finite"));
         latent_ = outputs.shape_texture;
         // A crop's sides need not be whole: the principal point is set after the camera is.
         Projection p = outputs.camera.projection(0, 0);
@@ -180,7 +180,7 @@ private:
             }
         }
         if (!(spread > 1e-6) || !(spread < 1e14))
-            throw Error(ErrorCode::invalid_argument, "mesh: the five points coincide or are not finite");
+            detail::raise(Error(ErrorCode::invalid_argument, "mesh: the five points coincide or are not finite"));
         for (std::size_t a = 0; a < 3; ++a) normal[a][a] += 1e-3 * model_spread;
         cholesky(normal);
         solve(normal, right, true);
@@ -215,7 +215,7 @@ private:
     Fit fit(const std::array<Point, 5>& points) const {
         for (const Point& p : points)
             if (!(std::abs(p.x) < 1e7f && std::abs(p.y) < 1e7f))
-                throw Error(ErrorCode::invalid_argument, "mesh: the five points are not finite or far away");
+                detail::raise(Error(ErrorCode::invalid_argument, "mesh: the five points are not finite or far away"));
         Fit f = closed_form(points);
         const Span<const float> basis = decoder_.five_basis();
         for (int step = 0; step < kSteps; ++step) {

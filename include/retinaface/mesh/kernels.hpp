@@ -18,8 +18,8 @@ namespace kernels {
 /// `isa`, or the best set where it is automatic; throws Error (unsupported) where this build or CPU lacks it.
 inline Isa checked(Isa isa) {
     if (!available(isa))
-        throw Error(ErrorCode::unsupported,
-                    std::string("instruction set ") + to_string(isa) + " is not in this build or not on this CPU");
+        detail::raise(Error(ErrorCode::unsupported,
+                            std::string("instruction set ") + to_string(isa) + " is not in this build or not on this CPU"));
     return resolved(isa);
 }
 

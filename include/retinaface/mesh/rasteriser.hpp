@@ -110,7 +110,9 @@ public:
 
 private:
     static void check(const MeshView& mesh, int width, int height) {
-        const auto fail = [](const std::string& what) { throw Error(ErrorCode::invalid_argument, "rasteriser: " + what); };
+        const auto fail = [](const std::string& what) {
+            detail::raise(Error(ErrorCode::invalid_argument, "rasteriser: " + what));
+        };
         if (width < 1 || height < 1 || width > kMaxSide || height > kMaxSide || std::int64_t{width} * height > kMaxPixels)
             fail("image sides must be 1.." + std::to_string(kMaxSide) + " and at most " + std::to_string(kMaxPixels) +
                  " pixels, found " + std::to_string(width) + " x " + std::to_string(height));
@@ -221,10 +223,11 @@ private:
 inline double pixel_loss(const Rendering& rendering, const ImageView& image) {
     validate(image);
     if (image.width != rendering.width || image.height != rendering.height || image.format != PixelFormat::rgb8)
-        throw Error(ErrorCode::invalid_argument, "pixel loss: expected an rgb8 image of " + std::to_string(rendering.width) +
-                                                     " x " + std::to_string(rendering.height) + ", found " +
-                                                     std::to_string(image.width) + " x " + std::to_string(image.height));
-    if (rendering.colours.empty()) throw Error(ErrorCode::invalid_argument, "pixel loss: the rendering is not shaded");
+        detail::raise(Error(ErrorCode::invalid_argument, "pixel loss: expected an rgb8 image of " +
+                                                             std::to_string(rendering.width) + " x " +
+                                                             std::to_string(rendering.height) + ", found " +
+                                                             std::to_string(image.width) + " x " + std::to_string(image.height)));
+    if (rendering.colours.empty()) detail::raise(Error(ErrorCode::invalid_argument, "pixel loss: the rendering is not shaded"));
     double sum = 0;
     std::size_t i = 0;
     for (int y = 0; y < image.height; ++y)
