@@ -2,7 +2,8 @@
 """Landmarks and poses of `retinaface mesh` beside MediaPipe Face Mesh's (mediapipe==0.10.14, Apache-2.0): a yardstick, not a truth.
 
     build/release/bin/retinaface mesh --json meshes.jsonl DIRECTORY
-    python3 tools/mesh/compare_mediapipe.py meshes.jsonl [--least 64]
+    python3 tools/mesh/mean_landmarks.py --library build/release/lib/retinaface_mesh_python.so > mean.json
+    python3 tools/mesh/compare_mediapipe.py meshes.jsonl --mean mean.json [--least 64]
 
 Every face of score >= 0.8 and at least --least pixels is cut out with a margin and given to MediaPipe; faces it does not find are left
 out. Its 68 iBUG points are the customary choice out of its 468. Printed: mean distance in x and y over sqrt(box), over 68 points and over
@@ -45,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("meshes", type=Path)
     parser.add_argument("--least", type=float, default=64, help="smallest side of a face, pixels")
-    parser.add_argument("--mean", type=Path, required=True, help="the mean mesh's 68 landmarks: JSON of a frontal estimate, [[x, y, z]...]")
+    parser.add_argument("--mean", type=Path, required=True, help="the mean mesh's 68 landmarks (mean_landmarks.py)")
     arguments = parser.parse_args()
     mean = np.array(json.loads(arguments.mean.read_text()))
     solver = mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=True, max_num_faces=1, min_detection_confidence=0.3)
