@@ -21,7 +21,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
-import export
+import mesh_file
 import hierarchy as hierarchy_module
 from decoder import Decoder
 from retinaface_weights import archive
@@ -97,11 +97,11 @@ def main() -> None:
     print("levels:", ", ".join(str(len(level.vertices)) for level in hierarchy.levels))
     decoder = Decoder(hierarchy, filters, terms=arguments.terms, seed=1)
     tensors: Dict[str, np.ndarray] = {}
-    export.add_network(tensors, decoder, hierarchy, np.float32)
+    mesh_file.add_network(tensors, decoder, hierarchy, np.float32)
     finest = hierarchy.levels[0]
     tensors["mean"] = np.concatenate([finest.vertices, np.full_like(finest.vertices, 0.5)], 1).astype(np.float32)
-    tensors["triangles"] = export.indices(finest.triangles)
-    metadata = {**export.METADATA, "version": "0.0.0", "source": "seeded by tools/mesh/seeded.py"}
+    tensors["triangles"] = mesh_file.indices(finest.triangles)
+    metadata = {**mesh_file.METADATA, "version": "0.0.0", "source": "seeded by tools/mesh/seeded.py"}
     arguments.out.write_bytes(archive.dump(archive.Archive(metadata, tensors)))
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import export
+import mesh_file
 import hierarchy as hierarchy_module
 import morphable
 from decoder import LATENT, Decoder
@@ -166,7 +166,7 @@ def main() -> None:
     say("components")
     decoder = Decoder(hierarchy, FILTERS, coarse_filters=COARSE_FILTERS)
     if arguments.evaluate_only is not None:
-        export.read_weights(decoder, arguments.evaluate_only)
+        mesh_file.read_weights(decoder, arguments.evaluate_only)
         say(f"unseen: {evaluate(decoder, components)}")
         return
     start(decoder, hierarchy, components)
@@ -192,7 +192,7 @@ def main() -> None:
         if step % 10 == 0:
             say(f"step {step}: {10 * float(loss) ** 0.5:.3f} mm rms")
     recentre(decoder, components)
-    export.write_weights(arguments.out, decoder, hierarchy, components, lambda: recentre(decoder, components))
+    mesh_file.write_weights(arguments.out, decoder, hierarchy, components, lambda: recentre(decoder, components))
     say(f"as written, unseen: {evaluate(decoder, components)}")
     say(f"{arguments.out}: {arguments.out.stat().st_size} bytes")
 

@@ -1,4 +1,4 @@
-// Made by tools/mesh/export.py; not to be edited.
+// Made by tools/mesh/mesh_file.py; not to be edited.
 //
 // A weights file of 1444700 bytes, sha256 aeee1c21c32f5afa3b5e5b1579faef2b5a0cc1ee260695f003b46f71326e0b00:
 //   format: retinaface-mesh-1

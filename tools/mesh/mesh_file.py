@@ -137,7 +137,7 @@ def main() -> None:
     data = arguments.weights.read_bytes()
     metadata = archive.load(data).metadata
     text = header_export.export(data, "kDefaultMesh", metadata, hashlib.sha256(data).hexdigest())
-    arguments.out.write_text(text.replace("tools/convert_weights.py --emit-hpp", "tools/mesh/export.py", 1))
+    arguments.out.write_text(text.replace("tools/convert_weights.py --emit-hpp", "tools/mesh/mesh_file.py", 1))
 
 
 if __name__ == "__main__":
