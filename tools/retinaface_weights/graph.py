@@ -179,6 +179,8 @@ def find_network(
         if architecture not in (None, name):
             continue
         layers = candidate.layers(0.0)
+        if not set(heads) <= {layer.name for layer in layers}:
+            continue  # one head for all levels: in no format but state dicts
         attempt = matcher(layers)
         try:
             for head, value in heads.items():
@@ -192,7 +194,7 @@ def find_network(
             if nearest is None or len(attempt.sources) > nearest[0]:
                 nearest = (len(attempt.sources), total, name, error)
     if nearest is None:
-        raise ConversionError(f"architecture {architecture}: no network of this name")
+        raise ConversionError(f"architecture {architecture}: no network of this name that a graph can be")
     found, total, name, error = nearest
     raise ConversionError(f"{error} (first difference of {what} from {name}, {found} of {total} convolutions found)")
 
