@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from retinaface_weights.network import ARCHITECTURES, HEADS, LEVELS, PROFILES, Conv, convolutions
+from retinaface_weights.network import ARCHITECTURES, HEADS, PROFILES, Conv, convolutions
 
 PAGE = Path(__file__).resolve().parents[1] / "weights" / "README.md"
 
@@ -63,6 +63,7 @@ def profiles() -> str:
 def _group(name: str) -> str:
     """A name with the numbers of its level or block left open, so that alike layers share a row."""
     name = re.sub(r"^(context|head)\.p\d", r"\1.pN", name)
+    name = re.sub(r"^(backbone\.layer\d)\.[1-9]\d*", r"\1.I", name)
     return re.sub(r"^backbone\.(layer\d+\.)?block\d+", lambda m: f"backbone.{m[1] or ''}blockI", name)
 
 
@@ -78,8 +79,10 @@ def tensors(name: str) -> str:
         groups.setdefault(_group(conv.name), []).append(conv)
     rows = []
     for group, convs in groups.items():
-        indices = [match[1] for match in (re.search(r"block(\d+)", conv.name) for conv in convs) if match]
-        span = f", I = {indices[0]}..{indices[-1]}" if indices else f", N = {LEVELS[0]}..{LEVELS[-1]}" if ".pN" in group else ""
+        places = (re.search(r"block(\d+)|layer\d\.([1-9]\d*)|\.p(\d)", conv.name) for conv in convs)
+        indices = [next(filter(None, match.groups())) for match in places if match]
+        letter = "I" if "I" in group else "N" if ".pN" in group else ""
+        span = f", {letter} = {indices[0]}..{indices[-1]}" if letter else ""
         shapes = Counter(_shape(conv) for conv in convs)
         texts = [shape + (f" x{count}" if count > 1 and len(shapes) > 1 else "") for shape, count in shapes.items()]
         note = dict((f"head.pN.{head}", text) for head, text in _CHANNELS.items()).get(group, "")

@@ -127,6 +127,14 @@ void add_detector_arguments(CLI::App& command, DetectorArguments& arguments, con
                                           "Average a face with the boxes it suppresses: none, paper, insightface")
         ->type_name("RULE")
         ->default_str("none");
+    const auto set_paper = [&options](std::int64_t) { options = retinaface::with_paper_augmentation(options); };
+    command
+        .add_flag_function("--paper-augmentation", set_paper,
+                           "The paper's protocol: shortest sides 500 to 1700, mirrored too, voting")
+        ->excludes(scales)
+        ->excludes(max_side)
+        ->excludes(size)
+        ->excludes(shortest_side);
     for (const auto& [name, side, text] :
          {std::make_tuple("--min-face", &options.min_face, "Side in pixels of the smallest face of interest; chooses the scales"),
           std::make_tuple("--max-face", &options.max_face, "Side in pixels of the largest face of interest; chooses the scales")})
@@ -182,6 +190,24 @@ retinaface::Weights load_weights(const std::string& path) {
 
 Detector make_detector(const retinaface::Weights& weights, const retinaface::Options& options) {
     return Detector(weights, options);
+}
+
+std::vector<retinaface::passes::Description> describe_network(const retinaface::Weights& weights, int width, int height) {
+    namespace models = retinaface::models;
+    std::vector<retinaface::passes::Description> list;
+    const retinaface::Profile& profile = retinaface::find_profile(weights.metadata("profile"));
+    const auto try_one = [&](auto* candidate) {
+        using Architecture = std::remove_pointer_t<decltype(candidate)>;
+        if (weights.metadata("architecture") != Architecture::kName) return;
+        // The reference set packs nothing.
+        list = retinaface::passes::describe(models::RetinaFace<Architecture>(weights, profile, Isa::reference), width, height);
+    };
+    try_one(static_cast<models::MobileNet025*>(nullptr));
+    try_one(static_cast<models::MobileNet025Light*>(nullptr));
+    try_one(static_cast<models::ResNet50*>(nullptr));
+    try_one(static_cast<models::ResNet50Preactivation*>(nullptr));
+    try_one(static_cast<models::ResNet152Deformable*>(nullptr));
+    return list;
 }
 
 Detector make_detector(const DetectorArguments& arguments) {

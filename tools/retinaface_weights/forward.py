@@ -18,6 +18,7 @@ from .network import (
     head_name,
     lookup_profile,
 )
+from .wide_layers import Add, DeformConv, MaxPool, Rows
 
 
 def prepare_input(image: np.ndarray, profile: Profile) -> np.ndarray:
@@ -62,10 +63,15 @@ def run_layers(
     """Every layer's output [C, H, W], by name."""
     values: Dict[str, np.ndarray] = {"image": image.astype(dtype)}
     for layer in layers:
-        if isinstance(layer, Conv):
+        if isinstance(layer, (MaxPool, Add, Rows)):
+            result = layer.compute(values)
+        elif isinstance(layer, Conv):
             weight = parameters[layer.name + ".weight"].astype(dtype)
             bias = parameters[layer.name + ".bias"].astype(dtype)
-            result = _convolve(values[layer.source], layer, weight, bias)
+            if isinstance(layer, DeformConv):
+                result = layer.compute(values, weight, bias)
+            else:
+                result = _convolve(values[layer.source], layer, weight, bias)
             if layer.slope is not None:
                 result = np.where(result > 0, result, result * layer.slope)
         elif isinstance(layer, UpsampleAdd):
@@ -84,6 +90,9 @@ def gather_heads(values: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
     """Head maps [A * k, H, W] -> {"class": [N, 2], "box": [N, 4], "landmark": [N, 10]}, p3 first, row-major."""
     outputs = {}
     for head, count in HEADS:
+        if f"head.{head}" in values:  # one head for all levels
+            outputs[head] = values[f"head.{head}"].transpose(1, 2, 0).reshape(-1, count)
+            continue
         maps = [values[head_name(level, head)] for level in LEVELS]
         outputs[head] = np.concatenate([m.transpose(1, 2, 0).reshape(-1, count) for m in maps])
     return outputs

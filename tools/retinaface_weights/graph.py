@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, Hashable, List, Mapping, Optional, Seque
 from .errors import ConversionError
 from .folding import ConvSource, Norm
 from .network import ANCHORS, ARCHITECTURES, HEADS, LEVELS, ConcatRelu, Conv, Layer, UpsampleAdd, head_name
+from .wide_layers import Add, MaxPool
 
 Value = Hashable
 
@@ -93,6 +94,14 @@ class Matcher:
             fine, coarse = self.upsampled_sum(value)
             self.match(layer.fine, fine)
             self.match(layer.coarse, coarse)
+        elif isinstance(layer, Add):
+            if layer.relu:
+                slope, value = self.activation(value)
+                self.slopes.setdefault(slope, self.describe(value))
+            for source, place in zip(layer.sources, self.sum(value)):
+                self.match(source, place)
+        elif isinstance(layer, MaxPool):
+            self.match(layer.source, self.max_pool(value))
         else:
             raise TypeError(f"unknown layer {layer!r}")
 
@@ -101,6 +110,12 @@ class Matcher:
             slope, value = self.activation(value)
             self.slopes.setdefault(slope, self.describe(value))
         norm, value = self.norm(value)
+        if layer.kernel == 1 and layer.groups > 1:  # a BatchNorm that no convolution can take up
+            if norm is None:
+                raise ConversionError(f"{self.describe(value)}: expected a BatchNorm there, found none")
+            self.sources[layer.name] = ConvSource(None, norm=norm)
+            self.match(layer.source, value)
+            return
         weight, bias, source = self.convolution(value, layer)
         self.sources[layer.name] = ConvSource(weight, bias, norm)
         self.match(layer.source, source)
@@ -129,6 +144,14 @@ class Matcher:
         """The finer map and the coarser one, doubled by repetition and cropped, whose sum a value is."""
         raise NotImplementedError
 
+    def sum(self, value: Value) -> List[Value]:
+        """The two maps of one size whose sum a value is."""
+        raise ConversionError(f"{self.describe(value)}: expected a format in which residual networks are known")
+
+    def max_pool(self, value: Value) -> Value:
+        """What the 3x3 maximum of stride 2 that makes a value reads."""
+        raise ConversionError(f"{self.describe(value)}: expected a format in which residual networks are known")
+
     def image(self, value: Value) -> None:
         """The value must be the graph's input, or the input scaled (`scaling`)."""
         raise NotImplementedError
@@ -156,6 +179,8 @@ def find_network(
         if architecture not in (None, name):
             continue
         layers = candidate.layers(0.0)
+        if not set(heads) <= {layer.name for layer in layers}:
+            continue  # one head for all levels: in no format but state dicts
         attempt = matcher(layers)
         try:
             for head, value in heads.items():
@@ -169,7 +194,7 @@ def find_network(
             if nearest is None or len(attempt.sources) > nearest[0]:
                 nearest = (len(attempt.sources), total, name, error)
     if nearest is None:
-        raise ConversionError(f"architecture {architecture}: no network of this name")
+        raise ConversionError(f"architecture {architecture}: no network of this name that a graph can be")
     found, total, name, error = nearest
     raise ConversionError(f"{error} (first difference of {what} from {name}, {found} of {total} convolutions found)")
 

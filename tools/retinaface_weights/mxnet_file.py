@@ -23,6 +23,7 @@ _LIST_MAGIC = 0x112
 _ARRAY_V1, _ARRAY_V2, _ARRAY_V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 _DTYPES = {0: "<f4", 1: "<f8", 2: "<f2"}
 _MAX_ARRAYS = 1 << 16
+_SUMS = ("elemwise_add", "_Plus", "_plus", "broadcast_add")
 
 
 def is_params(data: bytes) -> bool:
@@ -235,7 +236,7 @@ class _Matcher(Matcher):
 
     def norm(self, value: Value) -> Tuple[Optional[Norm], Value]:
         node = self._node(value)
-        if node.operator == "Convolution":  # folded already, or a head
+        if node.operator != "BatchNorm":  # folded already, a head, or what another layer would have to be
             return None, value
         node.expect_operator("BatchNorm")
         node.expect_inputs(5)
@@ -274,7 +275,7 @@ class _Matcher(Matcher):
 
     def upsampled_sum(self, value: Value) -> Tuple[Value, Value]:
         node = self._node(value)
-        node.expect_operator("elemwise_add", "_Plus", "_plus", "broadcast_add")
+        node.expect_operator(*_SUMS)
         node.expect_inputs(2)
         fine, cropped = node.inputs
         if self._nodes[fine].operator == "Crop":
@@ -292,6 +293,23 @@ class _Matcher(Matcher):
         upsampling.expect("sample_type", "nearest", "")
         upsampling.expect("scale", 2, 0)
         return fine, upsampling.inputs[0]
+
+    def sum(self, value: Value) -> List[Value]:
+        node = self._node(value)
+        node.expect_operator(*_SUMS)
+        node.expect_inputs(2)
+        return list(node.inputs)
+
+    def max_pool(self, value: Value) -> Value:
+        node = self._node(value)
+        node.expect_operator("Pooling")
+        node.expect_inputs(1)
+        for key, expected in (("kernel", (3, 3)), ("stride", (2, 2)), ("pad", (1, 1))):
+            node.expect(key, expected, ())
+        node.expect("pool_type", "max", "max")
+        node.expect("pooling_convention", "valid", "valid")
+        node.expect("global_pool", False, False)
+        return node.inputs[0]
 
     def finish(self) -> None:
         """Nothing may be left over, and no tensor may serve two layers."""

@@ -11,11 +11,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Dict, List, Mapping, Optional, Tuple
 
-from . import biubug6_names, yakhyo_names
+from . import biubug6_names, resnet_names, yakhyo_names
 from .errors import ConversionError
 from .folding import ConvSource, expected_tensors
 
-FAMILIES = {"biubug6": biubug6_names, "yakhyo": yakhyo_names}
+FAMILIES = {"biubug6": biubug6_names, "torchvision": resnet_names, "yakhyo": yakhyo_names}
 # A classifier's last layer; BatchNorm's counters; what the package thop leaves behind when it has counted operations.
 _UNUSED = re.compile(r"((body\.|fx\.)?fc\.(weight|bias))|(.*\.)?(num_batches_tracked|total_ops|total_params)")
 _WRAPPERS = ("module", "model", "net", "network", "_orig_mod")

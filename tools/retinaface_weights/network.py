@@ -211,6 +211,11 @@ ARCHITECTURES: Dict[str, Architecture] = {
 }
 
 
+from .resnet import NETWORKS  # noqa: E402  (describes its networks in the terms above)
+
+ARCHITECTURES.update({architecture.name: architecture for architecture in NETWORKS})
+
+
 def build_network(architecture: str, profile: str, slope: Optional[float] = None) -> List[Layer]:
     """The layers of a network in an order in which they can be computed; `slope`: where a file states one."""
     arch = lookup_architecture(architecture)

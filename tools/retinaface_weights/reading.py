@@ -82,7 +82,10 @@ def from_state_dict(
     notes = notes + remarks + [f"recognised: {naming.what}"]
     if extra:
         notes.append(f"left out, unused in inference: {names.summarise(extra)}")
-    assumed = NAMED[ARCHITECTURES[naming.architecture].profile]
+    known = ARCHITECTURES[naming.architecture]
+    assumed = NAMED[known.profile]
+    if known.slope is not None:
+        assumed = replace(assumed, slope=known.slope)
     return Network(naming.architecture, parameters, assumed, rows=rows, notes=notes)
 
 
