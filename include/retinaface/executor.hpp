@@ -24,7 +24,8 @@ private:
     void (*call_)(void*, int);
 };
 
-/// Runs tasks. Tasks of one run() never wait for each other, so any order and any number of threads is right.
+/// Runs tasks. A task may wait for work that another one of the same run() has begun, never for one that has not begun: any order and any
+/// number of threads is right, but a task that has begun must go on (no fibers that stop in the middle for each other).
 class Executor {
 public:
     virtual ~Executor() = default;
