@@ -102,12 +102,12 @@ Image load_image(const std::string& path, const Request& request) {
 }
 
 Image decode_image(const std::vector<std::uint8_t>& bytes, bool turn_upright, const Request& request, const std::string& extension) {
-    if (bytes.empty()) fail("file is empty");
+    if (bytes.empty()) refuse("file is empty");
     const Bytes file(bytes.data(), bytes.size());
     for (const Decoder& decoder : decoders()) {
         if (!decoder.sniff(file)) continue;
         const std::string what = describe(decoder, extension);
-        if (decoder.read == nullptr) fail("cannot decode: " + what + " (" + decoder.library + ")");
+        if (decoder.read == nullptr) refuse("cannot decode: " + what + " (" + decoder.library + ")");
         ImageBuilder builder(request);
         try {
             decoder.read(file, builder);
@@ -119,7 +119,7 @@ Image decode_image(const std::vector<std::uint8_t>& bytes, bool turn_upright, co
         if (!turn_upright) return image;
         return upright(std::move(image), builder.orientation != 0 ? builder.orientation : exif_orientation(bytes.data(), bytes.size()));
     }
-    fail("cannot decode: no picture format that this tool knows (it begins with '" + escaped(std::string(file.part(0, 8).text())) + "')");
+    refuse("cannot decode: no picture format that this tool knows (it begins with '" + escaped(std::string(file.part(0, 8).text())) + "')");
 }
 
 void turn(Image& image, retinaface::Rotation rotation) {

@@ -28,11 +28,11 @@ struct Header {
 
 Header read_header(Bytes file) {
     constexpr std::size_t kFileHeader = 14, kCoreHeader = 12, kInfoHeader = 40;
-    if (file.size() < kFileHeader + kCoreHeader) fail("file is truncated");
+    if (file.size() < kFileHeader + kCoreHeader) refuse("file is truncated");
     const Bytes info = file.part(kFileHeader);
     const std::size_t size = info.u32(0, false);
-    if (size != kCoreHeader && size < 16) fail("unknown header of " + std::to_string(size) + " bytes");
-    if (size > info.size()) fail("file is truncated");
+    if (size != kCoreHeader && size < 16) refuse("unknown header of " + std::to_string(size) + " bytes");
+    if (size > info.size()) refuse("file is truncated");
 
     Header h;
     h.pixels = file.u32(10, false);
@@ -51,14 +51,14 @@ Header read_header(Bytes file) {
     h.height = std::abs(h.height);
 
     const std::uint32_t bits = h.bits, compression = h.compression;
-    if (compression == kJpeg || compression == kPng) fail(std::string(compression == kJpeg ? "JPEG" : "PNG") + " inside BMP is not supported");
+    if (compression == kJpeg || compression == kPng) refuse(std::string(compression == kJpeg ? "JPEG" : "PNG") + " inside BMP is not supported");
     const bool fields = compression == kBitfields || compression == kAlphaBitfields;
     const bool known = compression == kRle8   ? bits == 8
                        : compression == kRle4 ? bits == 4
                        : fields               ? bits == 16 || bits == 32
                                               : compression == kRgb && (bits == 1 || bits == 2 || bits == 4 || bits == 8 ||
                                                                         bits == 16 || bits == 24 || bits == 32);
-    if (!known) fail(std::to_string(bits) + " bits a pixel with compression " + std::to_string(compression) + " are not supported");
+    if (!known) refuse(std::to_string(bits) + " bits a pixel with compression " + std::to_string(compression) + " are not supported");
 
     // Masks stand in the longer headers or behind the short one.
     h.masks = bits == 16 ? std::array<std::uint32_t, 3>{0x7c00, 0x3e0, 0x1f} : std::array<std::uint32_t, 3>{0xff0000, 0xff00, 0xff};
@@ -105,7 +105,7 @@ void unpack_runs(Bytes data, const Header& h, std::vector<std::uint8_t>& pixels)
         ++x;
     };
     while (y < height) {
-        if (at + 2 > data.size()) fail("file is truncated");
+        if (at + 2 > data.size()) refuse("file is truncated");
         const std::uint32_t count = data.u8(at), value = data.u8(at + 1);
         at += 2;
         if (count > 0) {
@@ -121,7 +121,7 @@ void unpack_runs(Bytes data, const Header& h, std::vector<std::uint8_t>& pixels)
             at += 2;
         } else {  // pixels as they are, in whole pairs of bytes
             const std::size_t bytes = nibbles ? (value + 1) / 2 : value;
-            if (at + bytes > data.size()) fail("file is truncated");
+            if (at + bytes > data.size()) refuse("file is truncated");
             for (std::uint32_t i = 0; i < value; ++i)
                 put(!nibbles ? data.u8(at + i) : i % 2 == 0 ? data.u8(at + i / 2) >> 4 : data.u8(at + i / 2) & 15);
             at += bytes + bytes % 2;
@@ -139,7 +139,7 @@ void read_bmp(Bytes file, ImageBuilder& builder) {
     const bool runs = h.compression == kRle8 || h.compression == kRle4;
     const std::size_t stride = (width * h.bits + 31) / 32 * 4;
     // The last row may lack its padding.
-    if (!runs && data.size() < stride * (height - 1) + (width * h.bits + 7) / 8) fail("file is truncated");
+    if (!runs && data.size() < stride * (height - 1) + (width * h.bits + 7) / 8) refuse("file is truncated");
 
     builder.begin(reduction, static_cast<int>(width), static_cast<int>(height), retinaface::PixelFormat::rgb8);
     std::vector<std::uint8_t> indices;

@@ -95,10 +95,10 @@ bool has_extension(const Decoder& decoder, const std::string& extension);
 const Decoder* decoder_for_extension(const std::string& extension);
 
 /// Throws retinaface::Error (invalid_argument).
-[[noreturn]] void fail(const std::string& what);
+[[noreturn]] void refuse(const std::string& what);
 
 // One function a format and library; each stands in the source file of its library.
-void read_jpeg_turbo(Bytes file, ImageBuilder& builder);
+void read_jpeg(Bytes file, ImageBuilder& builder);
 void read_png(Bytes file, ImageBuilder& builder);
 void read_webp(Bytes file, ImageBuilder& builder);
 void read_tiff(Bytes file, ImageBuilder& builder);

@@ -27,7 +27,7 @@ bool is_text(Bytes file, std::string_view begins) {
 }
 
 #if defined(RETINAFACE_WITH_JPEG)
-constexpr auto kReadJpeg = read_jpeg_turbo;
+constexpr auto kReadJpeg = read_jpeg;
 constexpr const char* kJpegLibrary = "libjpeg-turbo";
 #elif defined(RETINAFACE_STB_JPEG)
 constexpr auto kReadJpeg = read_stb;

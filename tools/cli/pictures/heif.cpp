@@ -14,7 +14,7 @@ namespace {
 
 void check(const heif_error& error) {
     if (error.code == heif_error_Ok) return;
-    fail(error.code == heif_error_Unsupported_filetype || error.code == heif_error_Unsupported_feature
+    refuse(error.code == heif_error_Unsupported_filetype || error.code == heif_error_Unsupported_feature
              ? std::string("libheif has no decoder for it (") + error.message + ")"
              : std::string(error.message));
 }
@@ -47,7 +47,7 @@ void read_heif(Bytes file, ImageBuilder& builder) {
     const std::uint8_t* pixels = heif_image_get_plane_readonly(image.get(), heif_channel_interleaved, &stride);
     if (pixels == nullptr || heif_image_get_width(image.get(), heif_channel_interleaved) != width ||
         heif_image_get_height(image.get(), heif_channel_interleaved) != height)
-        fail("its picture has another size than its header says");
+        refuse("its picture has another size than its header says");
 
     builder.begin(reduction, static_cast<int>(width), static_cast<int>(height), retinaface::PixelFormat::rgb8);
     builder.orientation = 1;

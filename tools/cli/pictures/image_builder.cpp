@@ -6,7 +6,7 @@
 
 namespace cli {
 
-void fail(const std::string& what) { throw retinaface::Error(retinaface::ErrorCode::invalid_argument, what); }
+void refuse(const std::string& what) { throw retinaface::Error(retinaface::ErrorCode::invalid_argument, what); }
 
 namespace {
 
@@ -27,13 +27,13 @@ int least_reduction(std::int64_t width, std::int64_t height) {
 ImageBuilder::Reduction ImageBuilder::plan(std::int64_t width, std::int64_t height) {
     constexpr std::int64_t kMost = 1 << 30;  // so that sides are ints and their product is no overflow
     const std::string size = std::to_string(width) + " x " + std::to_string(height) + " pixels";
-    if (width < 1 || height < 1) fail("image of " + size + " is no image");
+    if (width < 1 || height < 1) refuse("image of " + size + " is no image");
     if (width > kMost || height > kMost || width * height > limits().pixels)
-        fail("image of " + size + " is too large (at most " + std::to_string(limits().pixels) + " pixels, --max-pixels)");
+        refuse("image of " + size + " is too large (at most " + std::to_string(limits().pixels) + " pixels, --max-pixels)");
     Reduction reduction{least_reduction(width, height), 1};
     if (request_.reduction) reduction.most = std::max(1, request_.reduction(static_cast<int>(width), static_cast<int>(height)));
     if (reduction.least > reduction.most)
-        fail("image of " + size + " is too large (at most " + std::to_string(retinaface::kMaxPixels) + " pixels, " +
+        refuse("image of " + size + " is too large (at most " + std::to_string(retinaface::kMaxPixels) + " pixels, " +
              std::to_string(retinaface::kMaxSide) + " a side; --max-side N has it read smaller)");
     image_.source.width = static_cast<int>(width);
     image_.source.height = static_cast<int>(height);
@@ -44,7 +44,7 @@ void ImageBuilder::take(std::int64_t bytes) {
     memory_ += bytes;
     if (memory_ <= limits().memory) return;
     constexpr int kMegabyte = 1 << 20;
-    fail("decoding takes more memory than allowed (at least " + std::to_string(divided_up(memory_, kMegabyte)) + " MB of " +
+    refuse("decoding takes more memory than allowed (at least " + std::to_string(divided_up(memory_, kMegabyte)) + " MB of " +
          std::to_string(limits().memory / kMegabyte) + " MB, --max-memory)");
 }
 

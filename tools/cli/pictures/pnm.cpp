@@ -22,7 +22,7 @@ public:
 
     std::uint32_t number() {
         skip_space();
-        if (!is_digit(file_.u8(at_))) fail(at_ >= file_.size() ? "file is truncated" : "a number is missing in its header");
+        if (!is_digit(file_.u8(at_))) refuse(at_ >= file_.size() ? "file is truncated" : "a number is missing in its header");
         std::uint32_t value = 0;
         constexpr std::uint32_t kMost = 100'000'000;
         for (; is_digit(file_.u8(at_)); ++at_) value = std::min(kMost, 10 * value + file_.u8(at_) - '0');
@@ -33,7 +33,7 @@ public:
     std::uint32_t bit() {
         skip_space();
         const std::uint32_t c = file_.u8(at_++);
-        if (c != '0' && c != '1') fail(at_ > file_.size() ? "file is truncated" : "a bit is neither 0 nor 1");
+        if (c != '0' && c != '1') refuse(at_ > file_.size() ? "file is truncated" : "a bit is neither 0 nor 1");
         return c - '0';
     }
 
@@ -41,13 +41,13 @@ public:
         skip_space();
         const std::size_t first = at_;
         while (at_ < file_.size() && !is_space(file_.u8(at_))) ++at_;
-        if (at_ == first) fail("file is truncated");
+        if (at_ == first) refuse("file is truncated");
         return file_.part(first, at_ - first).text();
     }
 
     /// The one byte between header and samples.
     void end_header() {
-        if (!is_space(file_.u8(at_))) fail("its header does not end");
+        if (!is_space(file_.u8(at_))) refuse("its header does not end");
         ++at_;
     }
 
@@ -81,14 +81,14 @@ Header read_header(Words& words, char kind) {
             if (word == "MAXVAL") h.maxval = words.number();
             if (word == "TUPLTYPE") words.end_line();
         }
-        if (h.channels < 1 || h.channels > 4) fail("1 to 4 samples a pixel are supported, found " + std::to_string(h.channels));
+        if (h.channels < 1 || h.channels > 4) refuse("1 to 4 samples a pixel are supported, found " + std::to_string(h.channels));
     } else {
         h.width = words.number();
         h.height = words.number();
         if (kind != '1' && kind != '4') h.maxval = words.number();
         if (kind == '3' || kind == '6') h.channels = 3;
     }
-    if (h.maxval < 1 || h.maxval > 65535) fail("its largest value must be 1 to 65535, found " + std::to_string(h.maxval));
+    if (h.maxval < 1 || h.maxval > 65535) refuse("its largest value must be 1 to 65535, found " + std::to_string(h.maxval));
     if (kind >= '4') words.end_header();
     return h;
 }
@@ -106,7 +106,7 @@ void read_pnm(Bytes file, ImageBuilder& builder) {
     const std::size_t first = words.position();
     // A plain sample takes two characters, a bit one: what cannot be all there is not begun.
     const std::size_t least = plain ? width * h.channels * (bits ? 1 : 2) * h.height - 1 : row_bytes * h.height;
-    if (first > file.size() || file.size() - first < least) fail("file is truncated");
+    if (first > file.size() || file.size() - first < least) refuse("file is truncated");
 
     // Black and white, and grey with alpha, become grey; alpha beside colours is left out too.
     const std::uint32_t channels = h.channels <= 2 ? 1 : 3;

@@ -64,8 +64,8 @@ void check_jpeg(Bytes file) {
         arithmetic = arithmetic || (marker >= 0xc9 && marker <= 0xcf && marker != 0xcc);
         at += marker == 0xff ? 1 : 2 + std::size_t{file.u16(at + 2)};
     }
-    if (arithmetic) fail("arithmetic coding is not supported by stb_image");
-    if (!tables && file.u8(at + 1) == 0xda) fail("no Huffman tables (a frame of Motion JPEG): not supported by stb_image");
+    if (arithmetic) refuse("arithmetic coding is not supported by stb_image");
+    if (!tables && file.u8(at + 1) == 0xda) refuse("no Huffman tables (a frame of Motion JPEG): not supported by stb_image");
 }
 
 /// Scans of a JPEG: every one works on all coefficients again.
@@ -82,16 +82,16 @@ void read_stb(Bytes file, ImageBuilder& builder) {
     if (jpeg) {
         check_jpeg(file);
         if (count_scans(file) > builder.limits().scans)
-            fail("more than " + std::to_string(builder.limits().scans) + " scans (--max-scans)");
+            refuse("more than " + std::to_string(builder.limits().scans) + " scans (--max-scans)");
     }
     if (png) {
-        if (file.has(12, "CgBI")) fail("the CgBI variant (Apple's, of iPhone applications) is not supported");
+        if (file.has(12, "CgBI")) refuse("the CgBI variant (Apple's, of iPhone applications) is not supported");
         // stb_image calls a PNG that is too large for it no image at all.
         builder.plan(file.u32(16), file.u32(20));
     }
     int width = 0, height = 0, channels = 0;
     Source header{file};
-    if (stbi_info_from_callbacks(&kCallbacks, &header, &width, &height, &channels) == 0) fail(reason(header));
+    if (stbi_info_from_callbacks(&kCallbacks, &header, &width, &height, &channels) == 0) refuse(reason(header));
     const ImageBuilder::Reduction reduction = builder.plan(width, height);
     const std::int64_t pixels_count = std::int64_t{width} * height;
     // What stb_image needs beside the picture: coefficients or planes of JPEG, all that PNG inflates, two copies of a GIF's frame.
@@ -101,7 +101,7 @@ void read_stb(Bytes file, ImageBuilder& builder) {
     Source source{file};
     const std::unique_ptr<stbi_uc, decltype(&stbi_image_free)> pixels(
         stbi_load_from_callbacks(&kCallbacks, &source, &width, &height, &channels, wanted), stbi_image_free);
-    if (source.past_end || pixels == nullptr) fail(reason(source));
+    if (source.past_end || pixels == nullptr) refuse(reason(source));
     builder.begin(reduction, width, height,
                  wanted == 1   ? retinaface::PixelFormat::gray8
                  : wanted == 3 ? retinaface::PixelFormat::rgb8

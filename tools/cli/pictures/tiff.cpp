@@ -62,7 +62,7 @@ void read_tiff(Bytes file, ImageBuilder& builder) {
     static_cast<void>(quiet);
     Source s{file, 0, ""};
     const auto check = [&](bool went_well) {
-        if (!went_well) fail(s.error.empty() ? "picture data is damaged" : s.error);
+        if (!went_well) refuse(s.error.empty() ? "picture data is damaged" : s.error);
     };
     // Mapped, libtiff reads the file where it lies; "m" would forbid that.
     const std::unique_ptr<TIFF, CloseTiff> tiff(TIFFClientOpen(
@@ -83,7 +83,7 @@ void read_tiff(Bytes file, ImageBuilder& builder) {
     builder.orientation = orientation >= 1 && orientation <= 8 ? orientation : 1;
     const ImageBuilder::Reduction reduction = builder.plan(width, height);
     char reason[1024];
-    if (TIFFRGBAImageOK(tiff.get(), reason) == 0) fail(reason);
+    if (TIFFRGBAImageOK(tiff.get(), reason) == 0) refuse(reason);
     // Rows come as stored: libtiff's own turning knows half of the orientations.
     TIFFSetField(tiff.get(), TIFFTAG_ORIENTATION, std::uint16_t{ORIENTATION_TOPLEFT});
 

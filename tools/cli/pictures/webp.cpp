@@ -42,11 +42,11 @@ void read_webp(Bytes file, ImageBuilder& builder) {
     const WebPData data{file.data(), file.size()};
     WebPDemuxState state = WEBP_DEMUX_PARSE_ERROR;
     const std::unique_ptr<WebPDemuxer, DeleteDemuxer> demuxer(WebPDemuxPartial(&data, &state));
-    if (state == WEBP_DEMUX_PARSING_HEADER || state == WEBP_DEMUX_PARSED_HEADER) fail("file is truncated");
-    if (demuxer == nullptr) fail("picture data is damaged");
+    if (state == WEBP_DEMUX_PARSING_HEADER || state == WEBP_DEMUX_PARSED_HEADER) refuse("file is truncated");
+    if (demuxer == nullptr) refuse("picture data is damaged");
     Frame frame;
-    if (WebPDemuxGetFrame(demuxer.get(), 1, &frame) == 0) fail("it holds no picture");
-    if (frame.complete == 0) fail("file is truncated");
+    if (WebPDemuxGetFrame(demuxer.get(), 1, &frame) == 0) refuse("it holds no picture");
+    if (frame.complete == 0) refuse("file is truncated");
 
     const int width = static_cast<int>(WebPDemuxGetI(demuxer.get(), WEBP_FF_CANVAS_WIDTH));
     const int height = static_cast<int>(WebPDemuxGetI(demuxer.get(), WEBP_FF_CANVAS_HEIGHT));
@@ -62,12 +62,12 @@ void read_webp(Bytes file, ImageBuilder& builder) {
     std::vector<std::uint8_t> pixels(row * static_cast<std::size_t>(frame.height));
 
     WebPDecoderConfig config;
-    if (WebPInitDecoderConfig(&config) == 0) fail("libwebp is of another version than its headers");
+    if (WebPInitDecoderConfig(&config) == 0) refuse("libwebp is of another version than its headers");
     config.output.colorspace = alpha ? MODE_RGBA : MODE_RGB;
     config.output.is_external_memory = 1;
     config.output.u.RGBA = {pixels.data(), static_cast<int>(row), pixels.size()};
     const VP8StatusCode status = WebPDecode(frame.fragment.bytes, frame.fragment.size, &config);
-    if (status != VP8_STATUS_OK) fail(reason(status));
+    if (status != VP8_STATUS_OK) refuse(reason(status));
 
     const auto left = static_cast<std::size_t>(frame.x_offset) * static_cast<std::size_t>(channels);
     for (int y = 0; y < height; ++y) {

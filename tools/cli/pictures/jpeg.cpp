@@ -53,8 +53,9 @@ void on_message(j_common_ptr jpeg, int level) {
     Reader& r = reader(jpeg);
     // Between restart markers libjpeg goes on behind a gap; any other marker is the end of what there is.
     const int marker = r.jpeg.unread_marker;
-    // From the first bad code on, arithmetic decoding makes up the rest.
-    if (jpeg->err->msg_code == JWRN_ARITH_BAD_CODE) leave(r, "arithmetic coding: picture data is damaged");
+    // Arithmetic decoding makes a picture of anything: only a bad code, or data left over, tells that it was not one.
+    if (r.jpeg.arith_code != FALSE && (jpeg->err->msg_code == JWRN_ARITH_BAD_CODE || jpeg->err->msg_code == JWRN_EXTRANEOUS_DATA))
+        leave(r, "arithmetic coding: " + message(jpeg));
     if (jpeg->err->msg_code == JWRN_HIT_MARKER && (marker < JPEG_RST0 || marker > JPEG_RST0 + 7)) r.missing = true;
     if (r.builder->warning.empty() && jpeg->err->msg_code != JWRN_JPEG_EOF) r.builder->warning = message(jpeg);
 }
@@ -132,19 +133,19 @@ bool read_row(Reader& r, JSAMPROW row) {
     return true;
 }
 
-// What is wrong behind the last row harms nobody: cameras leave odd markers there.
+// What is wrong behind the last row harms nobody, but for arithmetic coding: cameras leave odd markers there.
 void finish(Reader& r) {
     if (setjmp(r.jump) == 0) jpeg_finish_decompress(&r.jpeg);
 }
 
 void check(const Reader& r, bool went_well) {
-    if (r.missing) fail(r.ended ? "file is truncated" : "picture data is missing");
-    if (!went_well) fail(r.ended ? "file is truncated (" + r.error + ")" : r.error);
+    if (r.missing) refuse(r.ended ? "file is truncated" : "picture data is missing");
+    if (!went_well) refuse(r.ended ? "file is truncated (" + r.error + ")" : r.error);
 }
 
 }  // namespace
 
-void read_jpeg_turbo(Bytes file, ImageBuilder& builder) {
+void read_jpeg(Bytes file, ImageBuilder& builder) {
     Reader r;
     r.builder = &builder;
     r.jpeg.client_data = &r;
@@ -182,7 +183,7 @@ void read_jpeg_turbo(Bytes file, ImageBuilder& builder) {
         builder.commit();
     }
     finish(r);
-    if (r.missing) check(r, true);
+    check(r, jpeg.arith_code == FALSE || r.error.empty());
     if (r.ended && builder.warning.empty()) builder.warning = "the end marker is missing";
 }
 

@@ -86,13 +86,13 @@ bool finish(Reader& r) {
 }
 
 void check(const Reader& r, bool went_well) {
-    if (!went_well) fail(r.ended ? "file is truncated" : r.error);
+    if (!went_well) refuse(r.ended ? "file is truncated" : r.error);
 }
 
 }  // namespace
 
 void read_png(Bytes file, ImageBuilder& builder) {
-    if (file.has(12, "CgBI")) fail("the CgBI variant (Apple's, of iPhone applications) is not supported");
+    if (file.has(12, "CgBI")) refuse("the CgBI variant (Apple's, of iPhone applications) is not supported");
     Reader r(file);
     r.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &r, on_error, [](png_structp, png_const_charp) {});
     if (r.png == nullptr) throw std::bad_alloc();
