@@ -15,12 +15,16 @@ public:
     Workspace(Workspace&&) = default;
     Workspace& operator=(Workspace&&) = default;
 
+    /// How the last image was turned: what Options::rotation says, or which turn Rotation::automatic found.
+    Rotation rotation() const noexcept { return rotation_; }
+
 private:
     friend class detail::Engine;
 
     stages::Preprocessor before_;
     stages::Inference inference_;
     stages::Postprocessor after_;
+    Rotation rotation_ = Rotation::none;
     std::vector<float> boxes_;      ///< of forward()
     std::vector<float> landmarks_;  ///< of forward()
 };

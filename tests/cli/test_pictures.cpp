@@ -84,7 +84,7 @@ TEST_CASE("BMP of every depth, order and compression") {
         bmp(2, 2, 4, 0, padded_palette(16), text({0x23, 0, 0, 0, 0x01, 0, 0, 0})),
         bmp(2, 2, 2, 0, kPalette, text({0xb0, 0, 0, 0, 0x10, 0, 0, 0})),
         bmp(2, 2, 8, 1, padded_palette(256), text({1, 2, 1, 3, 0, 0, 1, 0, 1, 1, 0, 1})),
-        bmp(2, 2, 8, 1, padded_palette(256), text({0, 2, 1, 0, 1, 2, 1, 3, 0, 2, 0, 1, 1, 1})),  // steps leave index 0
+        bmp(2, 2, 8, 1, padded_palette(256), text({0, 2, 1, 0, 1, 3, 0, 0, 1, 0, 1, 1, 0, 1})),  // steps over a pixel
         bmp(2, 2, 4, 2, padded_palette(16), text({2, 0x23, 0, 0, 2, 0x01, 0, 1})),
     };
     for (std::size_t i = 0; i < files.size(); ++i) {
@@ -93,7 +93,8 @@ TEST_CASE("BMP of every depth, order and compression") {
         CHECK(image.width == 2);
         CHECK(image.height == 2);
         CHECK(image.format == PixelFormat::rgb8);
-        if (i != 10) CHECK(image.pixels == kCorners);
+        const bool steps = i == 10;  // which leave index 0, red
+        CHECK(image.pixels == (steps ? Pixels{255, 0, 0, 0, 255, 0, 255, 0, 0, 255, 255, 255} : kCorners));
         // Cut anywhere, it is an error or, where only padding or the end of runs is missing, the same picture.
         for (std::size_t size = 2; size < files[i].size(); ++size) {
             const std::string cut = files[i].substr(0, size);
@@ -139,8 +140,8 @@ TEST_CASE("PNM of every kind and maxval") {
         CHECK(image.format == c.format);
         CHECK(image.pixels == c.pixels);
         for (std::size_t size = 3; size + 1 < c.file.size(); ++size) {
-            const std::string error = error_of(c.file.substr(0, size));
-            CHECK(error != "");
+            const bool plain = c.file[1] <= '3';  // whose last number may lack digits
+            CHECK((error_of(c.file.substr(0, size)) != "" || (plain && size + 4 > c.file.size())));
         }
     }
     CHECK(contains(error_of("P5 2 2 0\n1234"), "largest value"));

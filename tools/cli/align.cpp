@@ -90,6 +90,7 @@ int run(const Arguments& arguments) {
                     faces.push_back(std::move(entry));
                 }
                 line = {{"file", input.path}, {"width", image.source.width}, {"height", image.source.height}, {"faces", std::move(faces)}};
+                if (image.rotation != retinaface::Rotation::none) line["rotation"] = static_cast<int>(image.rotation);
                 if (!image.warning.empty()) {
                     progress.clear();
                     std::fprintf(stderr, "retinaface: %s: %s\n", input.path.c_str(), image.warning.c_str());

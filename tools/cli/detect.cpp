@@ -49,6 +49,7 @@ Json as_json(const std::string& path, const Image& image, retinaface::Span<const
     Json list = Json::array();
     for (const retinaface::Face& face : faces) list.push_back(to_json(in_source(image, face)));
     Json line = {{"file", path}, {"width", image.source.width}, {"height", image.source.height}, {"faces", std::move(list)}};
+    if (image.rotation != retinaface::Rotation::none) line["rotation"] = static_cast<int>(image.rotation);
     if (!image.warning.empty()) line["warning"] = image.warning;
     return line;
 }

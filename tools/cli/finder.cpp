@@ -15,7 +15,8 @@ Rotation parse_rotation(const std::string& text) {
     for (const Rotation rotation :
          {Rotation::none, Rotation::clockwise_90, Rotation::clockwise_180, Rotation::clockwise_270})
         if (text == std::to_string(static_cast<int>(rotation))) return rotation;
-    throw CLI::ValidationError("--rotation", "expected 0, 90, 180 or 270, found '" + text + "'");
+    if (text == "auto") return Rotation::automatic;
+    throw CLI::ValidationError("--rotation", "expected 0, 90, 180, 270 or auto, found '" + text + "'");
 }
 
 /// The largest factor at which the detector looks at a picture of this size, standing or lying.
@@ -44,8 +45,9 @@ void add_picture_arguments(CLI::App& command, PictureArguments& arguments) {
     const auto set_rotation = [&arguments](const std::string& text) { arguments.rotation = parse_rotation(text); };
     command
         .add_option_function<std::string>("--rotation", set_rotation,
-                                          "Turn every picture so many degrees clockwise, on top of what its EXIF says")
-        ->type_name("0|90|180|270")
+                                          "Turn every picture so many degrees clockwise, on top of what its EXIF says; auto: as small looks find "
+                                          "most faces")
+        ->type_name("N|auto")
         ->default_str("0");
     command.add_option("--max-pixels", arguments.limits.pixels, "Refuse larger pictures, before they are decoded")
         ->type_name("N")
@@ -63,6 +65,8 @@ void add_picture_arguments(CLI::App& command, PictureArguments& arguments) {
 }
 
 Finder::Finder(const DetectorArguments& arguments, const PictureArguments& pictures) : arguments_(arguments), pictures_(pictures) {
+    // Other turns are made here, so that drawings and crops see them; which one `automatic` takes, the detector finds.
+    if (pictures_.rotation == Rotation::automatic) arguments_.options.rotation = Rotation::automatic;
     detector_for(1);
 }
 
@@ -78,8 +82,14 @@ Request Finder::request(bool whole) const {
 }
 
 retinaface::Span<const retinaface::Face> Finder::find(Image& image, retinaface::Workspace& workspace) const {
-    turn(image, pictures_.rotation);
-    return detector_for(static_cast<int>(image.source.scale_x)).detect(image.view(), workspace);
+    image.source.clip = arguments_.options.clip;
+    const bool automatic = pictures_.rotation == Rotation::automatic;
+    if (!automatic) turn(image, pictures_.rotation);
+    const Detector detector = detector_for(static_cast<int>(image.source.scale_x));
+    const retinaface::Span<const retinaface::Face> faces = detector.detect(image.view(), workspace);
+    image.rotation = automatic ? workspace.rotation() : pictures_.rotation;
+    if (automatic) turn(image, image.rotation);
+    return faces;
 }
 
 Detector Finder::detector_for(int reduction) const {

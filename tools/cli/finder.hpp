@@ -28,7 +28,7 @@ public:
     /// that the library can hold.
     Request request(bool whole) const;
 
-    /// Turns the image as the arguments say and finds its faces, in pixels of the image (see in_source()). The view is valid until the
+    /// Turns the image as the arguments say (`rotation` says how) and finds its faces, in pixels of the image (see in_source()). The view is valid until the
     /// workspace's next use.
     retinaface::Span<const retinaface::Face> find(Image& image, retinaface::Workspace& workspace) const;
 

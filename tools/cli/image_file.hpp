@@ -8,7 +8,6 @@
 
 #include "pictures/decoder.hpp"
 #include "pictures/image.hpp"
-#include "retinaface/options.hpp"
 
 namespace cli {
 

@@ -18,6 +18,12 @@ public:
         return upright_.convert(image, rotation, parallel, kernels);
     }
 
+    /// A small look at an upright image, turned: each of Rotation::automatic's. Valid until the next call.
+    ImageView turned(const ImageView& upright, const InputSize& small, Rotation rotation, const detail::YuvKernels& kernels,
+                     const detail::Parallel& parallel) {
+        return turned_.convert(look(upright, small), rotation, kernels, parallel);
+    }
+
     /// The upright image as one look sees it: at its size, mirrored or not. The mirrored look follows its twin.
     ImageView look(const ImageView& upright, const InputSize& input) {
         if (!input.transform.mirrored) {
@@ -30,6 +36,7 @@ public:
 
 private:
     detail::Upright upright_;
+    detail::Upright turned_;
     detail::Resizer resizer_;
     detail::Mirror mirror_;
     ImageView sized_;

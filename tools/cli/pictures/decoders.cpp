@@ -123,7 +123,7 @@ const std::vector<Decoder>& decoders() {
 bool has_extension(const Decoder& decoder, const std::string& extension) {
     std::string wanted = extension + " ";
     for (char& c : wanted) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    return extension.size() > 1 && (std::string(decoder.extensions) + " ").find(wanted) != std::string::npos;
+    return extension.size() > 1 && extension[0] == '.' && (std::string(decoder.extensions) + " ").find(wanted) != std::string::npos;
 }
 
 const Decoder* decoder_for_extension(const std::string& extension) {

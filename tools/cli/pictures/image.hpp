@@ -1,6 +1,7 @@
 // A picture in memory.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -8,6 +9,7 @@
 
 #include "retinaface/face.hpp"
 #include "retinaface/image.hpp"
+#include "retinaface/options.hpp"
 
 namespace cli {
 
@@ -24,8 +26,10 @@ struct Image {
         int height = 0;
         float scale_x = 1, scale_y = 1;
         float x0 = 0, y0 = 0;
+        bool clip = false;  ///< boxes end at its edges
     };
     Source source;
+    retinaface::Rotation rotation = retinaface::Rotation::none;  ///< made after the file was read
     std::string warning;  ///< one line about a file that was read although something is wrong with it; empty: none
 
     Image() = default;
@@ -41,6 +45,10 @@ inline retinaface::Face in_source(const Image& image, retinaface::Face face) {
     const auto x = [&](float& v) { v = s.scale_x * v + s.x0; };
     const auto y = [&](float& v) { v = s.scale_y * v + s.y0; };
     x(face.box.x1), x(face.box.x2), y(face.box.y1), y(face.box.y2);
+    if (s.clip) {
+        const auto clip = [](float& v, int most) { v = std::min(std::max(v, 0.0f), static_cast<float>(most)); };
+        clip(face.box.x1, s.width), clip(face.box.x2, s.width), clip(face.box.y1, s.height), clip(face.box.y2, s.height);
+    }
     for (retinaface::Point& point : face.landmarks) x(point.x), y(point.y);
     return face;
 }
