@@ -51,11 +51,13 @@ std::string text(std::initializer_list<int> bytes) {
 
 // A BMP with the header of 40 bytes; `extra` stands between it and the pixels.
 std::string bmp(int width, int height, int bits, int compression, const std::string& extra, const std::string& pixels) {
-    const std::string info = little(40, 4) + little(static_cast<std::uint32_t>(width), 4) + little(static_cast<std::uint32_t>(height), 4) +
-                             little(1, 2) + little(static_cast<std::uint32_t>(bits), 2) + little(static_cast<std::uint32_t>(compression), 4) +
+    const std::string info = little(40, 4) + little(static_cast<std::uint32_t>(width), 4) +
+                             little(static_cast<std::uint32_t>(height), 4) + little(1, 2) +
+                             little(static_cast<std::uint32_t>(bits), 2) + little(static_cast<std::uint32_t>(compression), 4) +
                              std::string(20, '\0');
     const auto offset = static_cast<std::uint32_t>(14 + info.size() + extra.size());
-    return "BM" + little(offset + static_cast<std::uint32_t>(pixels.size()), 4) + little(0, 4) + little(offset, 4) + info + extra + pixels;
+    return "BM" + little(offset + static_cast<std::uint32_t>(pixels.size()), 4) + little(0, 4) + little(offset, 4) + info +
+           extra + pixels;
 }
 
 // Red, green, blue, white: a palette, and a picture of 2 x 2 with red and green on top.
@@ -77,7 +79,8 @@ TEST_CASE("BMP of every depth, order and compression") {
         bmp(2, 2, 24, 0, "", text({255, 0, 0, 255, 255, 255, 0, 0, 0, 0, 255, 0, 255, 0, 0, 0})),
         bmp(2, -2, 24, 0, "", text({0, 0, 255, 0, 255, 0, 0, 0, 255, 0, 0, 255, 255, 255, 0, 0})),
         bmp(2, -2, 32, 0, "", text({0, 0, 255, 0, 0, 255, 0, 0, 255, 0, 0, 0, 255, 255, 255, 0})),
-        bmp(2, -2, 32, 3, text({255, 0, 0, 0, 0, 255, 0, 0, 0, 0, 255, 0}), text({255, 0, 0, 0, 0, 255, 0, 0, 0, 0, 255, 0, 255, 255, 255, 0})),
+        bmp(2, -2, 32, 3, text({255, 0, 0, 0, 0, 255, 0, 0, 0, 0, 255, 0}),
+            text({255, 0, 0, 0, 0, 255, 0, 0, 0, 0, 255, 0, 255, 255, 255, 0})),
         bmp(2, -2, 16, 0, "", text({0, 0x7c, 0xe0, 3, 0x1f, 0, 0xff, 0x7f})),
         bmp(2, -2, 16, 3, text({0, 0xf8, 0, 0, 0xe0, 7, 0, 0, 0x1f, 0, 0, 0}), text({0, 0xf8, 0xe0, 7, 0x1f, 0, 0xff, 0xff})),
         bmp(2, -2, 8, 0, padded_palette(256), text({0, 1, 0, 0, 2, 3, 0, 0})),
@@ -103,8 +106,8 @@ TEST_CASE("BMP of every depth, order and compression") {
         }
     }
     // OS/2's header of 12 bytes and palette of three bytes; 1 bit, the palette in the file's own order.
-    const std::string os2 = "BM" + little(0, 8) + little(14 + 12 + 6, 4) + little(12, 4) + little(2, 2) + little(1, 2) + little(1, 2) +
-                            little(1, 2) + text({0, 0, 255, 255, 0, 0}) + text({0x40, 0, 0, 0});
+    const std::string os2 = "BM" + little(0, 8) + little(14 + 12 + 6, 4) + little(12, 4) + little(2, 2) + little(1, 2) +
+                            little(1, 2) + little(1, 2) + text({0, 0, 255, 255, 0, 0}) + text({0x40, 0, 0, 0});
     CHECK(decode(os2).pixels == Pixels{255, 0, 0, 0, 0, 255});
     CHECK(contains(error_of(bmp(2, 2, 0, 4, "", "")), "JPEG inside BMP"));
     CHECK(contains(error_of(bmp(2, 2, 7, 0, "", "")), "7 bits"));
@@ -130,8 +133,12 @@ TEST_CASE("PNM of every kind and maxval") {
         {"P5 2 1 65535\n" + text({0xff, 0xff, 0x80, 0x00}), PixelFormat::gray8, {255, 128}},
         {"P6 1 1 100\n" + text({100, 50, 0}), PixelFormat::rgb8, {255, 128, 0}},
         {"P6\n#a\n1 #b\n1\n1\n" + text({1, 0, 1}), PixelFormat::rgb8, {255, 0, 255}},
-        {"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 4\nMAXVAL 255\nTUPLTYPE RGB_ALPHA\nENDHDR\n" + text({1, 2, 3, 4}), PixelFormat::rgb8, {1, 2, 3}},
-        {"P7\nWIDTH 2\nHEIGHT 1\nDEPTH 2\nMAXVAL 1\nTUPLTYPE GRAYSCALE_ALPHA\nENDHDR\n" + text({1, 0, 0, 1}), PixelFormat::gray8, {255, 0}},
+        {"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 4\nMAXVAL 255\nTUPLTYPE RGB_ALPHA\nENDHDR\n" + text({1, 2, 3, 4}),
+         PixelFormat::rgb8,
+         {1, 2, 3}},
+        {"P7\nWIDTH 2\nHEIGHT 1\nDEPTH 2\nMAXVAL 1\nTUPLTYPE GRAYSCALE_ALPHA\nENDHDR\n" + text({1, 0, 0, 1}),
+         PixelFormat::gray8,
+         {255, 0}},
         {"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 1\nMAXVAL 65535\nENDHDR\n" + text({0x80, 0x00}), PixelFormat::gray8, {128}},
     };
     for (const Case& c : cases) {
@@ -173,7 +180,8 @@ TEST_CASE("a picture too large for the library is read smaller where that is all
     const std::size_t header = file.size();
     file.resize(header + std::size_t{kWidth} * kHeight);
     for (int y = 0; y < kHeight; ++y)
-        for (int x = 0; x < kWidth; ++x) file[header + static_cast<std::size_t>(y) * kWidth + x] = static_cast<char>((x / 2 + y / 2) % 200);
+        for (int x = 0; x < kWidth; ++x)
+            file[header + static_cast<std::size_t>(y) * kWidth + x] = static_cast<char>((x / 2 + y / 2) % 200);
     CHECK(contains(error_of(file), "too large"));
     CHECK(contains(error_of(file), "--max-side"));
     for (const int allowed : {2, 7}) {
@@ -185,7 +193,8 @@ TEST_CASE("a picture too large for the library is read smaller where that is all
         CHECK(image.source.scale_x == 2);
         int wrong = 0;
         for (int y = 0; y < 4001; ++y)
-            for (int x = 0; x < 4501; ++x) wrong += image.pixels[static_cast<std::size_t>(y) * 4501 + static_cast<std::size_t>(x)] != (x + y) % 200;
+            for (int x = 0; x < 4501; ++x)
+                wrong += image.pixels[static_cast<std::size_t>(y) * 4501 + static_cast<std::size_t>(x)] != (x + y) % 200;
         CHECK(wrong == 0);
     }
     Request request = with_reduction(8);
@@ -226,7 +235,8 @@ TEST_CASE("formats of libraries, or why they are not read") {
         std::ifstream file(std::string(RETINAFACE_SOURCE_DIR) + "/tests/data/pictures/" + name, std::ios::binary);
         return std::string(std::istreambuf_iterator<char>(file), {});
     };
-    for (const auto& [name, format] : {std::pair("arithmetic.jpg", "JPEG"), std::pair("portrait.heic", "HEIC"), std::pair("portrait.avif", "AVIF")}) {
+    for (const auto& [name, format] :
+         {std::pair("arithmetic.jpg", "JPEG"), std::pair("portrait.heic", "HEIC"), std::pair("portrait.avif", "AVIF")}) {
         const std::string file = read(name);
         REQUIRE(!file.empty());
         const cli::Decoder* decoder = cli::decoder_for_extension(std::string(name).substr(std::string(name).find('.')));

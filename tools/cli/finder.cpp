@@ -12,8 +12,7 @@ using retinaface::SizePolicy;
 namespace {
 
 Rotation parse_rotation(const std::string& text) {
-    for (const Rotation rotation :
-         {Rotation::none, Rotation::clockwise_90, Rotation::clockwise_180, Rotation::clockwise_270})
+    for (const Rotation rotation : {Rotation::none, Rotation::clockwise_90, Rotation::clockwise_180, Rotation::clockwise_270})
         if (text == std::to_string(static_cast<int>(rotation))) return rotation;
     if (text == "auto") return Rotation::automatic;
     throw CLI::ValidationError("--rotation", "expected 0, 90, 180, 270 or auto, found '" + text + "'");
@@ -44,17 +43,17 @@ double largest_factor(const Options& options, int width, int height) {
 void add_picture_arguments(CLI::App& command, PictureArguments& arguments) {
     const auto set_rotation = [&arguments](const std::string& text) { arguments.rotation = parse_rotation(text); };
     command
-        .add_option_function<std::string>("--rotation", set_rotation,
-                                          "Turn every picture so many degrees clockwise, on top of what its EXIF says; auto: as small looks find "
-                                          "most faces")
+        .add_option_function<std::string>(
+            "--rotation", set_rotation,
+            "Turn every picture so many degrees clockwise, on top of what its EXIF says; auto: as small looks find "
+            "most faces")
         ->type_name("N|auto")
         ->default_str("0");
     command.add_option("--max-pixels", arguments.limits.pixels, "Refuse larger pictures, before they are decoded")
         ->type_name("N")
         ->check(CLI::PositiveNumber)
         ->capture_default_str();
-    command
-        .add_option("--max-memory", arguments.limits.memory, "Bytes that decoding one picture may take, as in 500MB")
+    command.add_option("--max-memory", arguments.limits.memory, "Bytes that decoding one picture may take, as in 500MB")
         ->type_name("N")
         ->transform(CLI::AsSizeValue(false))
         ->capture_default_str();
@@ -64,7 +63,8 @@ void add_picture_arguments(CLI::App& command, PictureArguments& arguments) {
         ->capture_default_str();
 }
 
-Finder::Finder(const DetectorArguments& arguments, const PictureArguments& pictures) : arguments_(arguments), pictures_(pictures) {
+Finder::Finder(const DetectorArguments& arguments, const PictureArguments& pictures)
+    : arguments_(arguments), pictures_(pictures) {
     // Other turns are made here, so that drawings and crops see them; which one `automatic` takes, the detector finds.
     if (pictures_.rotation == Rotation::automatic) arguments_.options.rotation = Rotation::automatic;
     detector_for(1);

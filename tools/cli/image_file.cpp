@@ -51,7 +51,8 @@ Image upright(Image stored, int o) {
     // Seen from the other side, a row may begin before the picture does.
     Image::Source& source = image.source;
     if (from_right) source.x0 = static_cast<float>(source.width) - source.scale_x * static_cast<float>(stored.width) - source.x0;
-    if (from_bottom) source.y0 = static_cast<float>(source.height) - source.scale_y * static_cast<float>(stored.height) - source.y0;
+    if (from_bottom)
+        source.y0 = static_cast<float>(source.height) - source.scale_y * static_cast<float>(stored.height) - source.y0;
     if (swapped) {
         std::swap(source.width, source.height);
         std::swap(source.scale_x, source.scale_y);
@@ -101,7 +102,8 @@ Image load_image(const std::string& path, const Request& request) {
     return decode_image(read_file(path, kMaxImageFile), true, request, std::filesystem::path(path).extension().string());
 }
 
-Image decode_image(const std::vector<std::uint8_t>& bytes, bool turn_upright, const Request& request, const std::string& extension) {
+Image decode_image(const std::vector<std::uint8_t>& bytes, bool turn_upright, const Request& request,
+                   const std::string& extension) {
     if (bytes.empty()) refuse("file is empty");
     const Bytes file(bytes.data(), bytes.size());
     for (const Decoder& decoder : decoders()) {
@@ -117,9 +119,11 @@ Image decode_image(const std::vector<std::uint8_t>& bytes, bool turn_upright, co
         Image image = builder.finish();
         if (!image.warning.empty()) image.warning = what + ": " + escaped(image.warning);
         if (!turn_upright) return image;
-        return upright(std::move(image), builder.orientation != 0 ? builder.orientation : exif_orientation(bytes.data(), bytes.size()));
+        return upright(std::move(image),
+                       builder.orientation != 0 ? builder.orientation : exif_orientation(bytes.data(), bytes.size()));
     }
-    refuse("cannot decode: no picture format that this tool knows (it begins with '" + escaped(std::string(file.part(0, 8).text())) + "')");
+    refuse("cannot decode: no picture format that this tool knows (it begins with '" +
+           escaped(std::string(file.part(0, 8).text())) + "')");
 }
 
 void turn(Image& image, retinaface::Rotation rotation) {

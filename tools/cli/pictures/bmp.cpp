@@ -51,17 +51,20 @@ Header read_header(Bytes file) {
     h.height = std::abs(h.height);
 
     const std::uint32_t bits = h.bits, compression = h.compression;
-    if (compression == kJpeg || compression == kPng) refuse(std::string(compression == kJpeg ? "JPEG" : "PNG") + " inside BMP is not supported");
+    if (compression == kJpeg || compression == kPng)
+        refuse(std::string(compression == kJpeg ? "JPEG" : "PNG") + " inside BMP is not supported");
     const bool fields = compression == kBitfields || compression == kAlphaBitfields;
     const bool known = compression == kRle8   ? bits == 8
                        : compression == kRle4 ? bits == 4
                        : fields               ? bits == 16 || bits == 32
-                                              : compression == kRgb && (bits == 1 || bits == 2 || bits == 4 || bits == 8 ||
-                                                                        bits == 16 || bits == 24 || bits == 32);
-    if (!known) refuse(std::to_string(bits) + " bits a pixel with compression " + std::to_string(compression) + " are not supported");
+                                : compression == kRgb && (bits == 1 || bits == 2 || bits == 4 || bits == 8 || bits == 16 ||
+                                                          bits == 24 || bits == 32);
+    if (!known)
+        refuse(std::to_string(bits) + " bits a pixel with compression " + std::to_string(compression) + " are not supported");
 
     // Masks stand in the longer headers or behind the short one.
-    h.masks = bits == 16 ? std::array<std::uint32_t, 3>{0x7c00, 0x3e0, 0x1f} : std::array<std::uint32_t, 3>{0xff0000, 0xff00, 0xff};
+    h.masks =
+        bits == 16 ? std::array<std::uint32_t, 3>{0x7c00, 0x3e0, 0x1f} : std::array<std::uint32_t, 3>{0xff0000, 0xff00, 0xff};
     if (fields)
         for (std::size_t i = 0; i < 3; ++i) h.masks[i] = info.u32(kInfoHeader + 4 * i, false);
     if (bits > 8) return h;

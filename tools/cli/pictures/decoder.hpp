@@ -14,7 +14,8 @@ namespace cli {
 
 /// What decoding one picture may cost, whoever sent it.
 struct Limits {
-    std::int64_t pixels = std::int64_t{1} << 28;  ///< of the picture in the file; those in memory are at most retinaface::kMaxPixels
+    std::int64_t pixels =
+        std::int64_t{1} << 28;  ///< of the picture in the file; those in memory are at most retinaface::kMaxPixels
     std::int64_t memory = std::int64_t{1} << 30;  ///< bytes, pixels included; the file itself comes on top
     int scans = 64;                               ///< of a JPEG
 };
@@ -60,8 +61,8 @@ public:
     /// All rows, once they have been committed.
     Image finish();
 
-    int orientation = 0;   ///< EXIF's, where the decoder knows it; 0: look for it in the file
-    std::string warning;   ///< as Image::warning
+    int orientation = 0;  ///< EXIF's, where the decoder knows it; 0: look for it in the file
+    std::string warning;  ///< as Image::warning
 
 private:
     const Request& request_;
@@ -78,11 +79,11 @@ private:
 
 /// A format that this tool knows by sight.
 struct Decoder {
-    const char* format;                 ///< its name, as in messages: "JPEG"
-    const char* extensions;             ///< ".jpg .jpeg": names under which a directory's files are taken for pictures
-    bool (*sniff)(Bytes file);          ///< is it this format, by its first bytes
+    const char* format;                       ///< its name, as in messages: "JPEG"
+    const char* extensions;                   ///< ".jpg .jpeg": names under which a directory's files are taken for pictures
+    bool (*sniff)(Bytes file);                ///< is it this format, by its first bytes
     void (*read)(Bytes file, ImageBuilder&);  ///< nullptr: not in this build. Throws retinaface::Error (invalid_argument)
-    const char* library;                ///< what reads it, or without `read` why nothing does
+    const char* library;                      ///< what reads it, or without `read` why nothing does
 };
 
 /// Every format known, in the order in which they are tried.

@@ -82,8 +82,8 @@ const std::vector<Decoder>& decoders() {
         {"PNG", ".png", [](Bytes f) { return f.starts_with("\x89PNG\r\n\x1a\n"); }, kReadPng, kPngLibrary},
         {"BMP", ".bmp .dib", [](Bytes f) { return f.starts_with("BM"); }, read_bmp, "this tool"},
         {"PNM", ".pbm .pgm .ppm .pnm .pam",
-         [](Bytes f) { return f.u8(0) == 'P' && f.u8(1) >= '1' && f.u8(1) <= '7' && (f.u8(2) <= ' ' || f.u8(2) == '#'); }, read_pnm,
-         "this tool"},
+         [](Bytes f) { return f.u8(0) == 'P' && f.u8(1) >= '1' && f.u8(1) <= '7' && (f.u8(2) <= ' ' || f.u8(2) == '#'); },
+         read_pnm, "this tool"},
         {"WebP", ".webp", [](Bytes f) { return f.starts_with("RIFF") && f.has(8, "WEBP"); }, kReadWebp, kWebpLibrary},
         {"GIF", ".gif", [](Bytes f) { return f.starts_with("GIF87a") || f.starts_with("GIF89a"); }, read_stb, "stb_image"},
         {"PSD", ".psd", [](Bytes f) { return f.starts_with("8BPS"); }, read_stb, "stb_image"},
@@ -96,9 +96,15 @@ const std::vector<Decoder>& decoders() {
          },
          kReadTiff, kTiffLibrary},
         {"HEIC", ".heic .heif .hif",
-         [](Bytes f) { return is_ftyp(f, {"heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1"}); }, kReadHeif,
-         kHeifLibrary},
-        {"AVIF", ".avif", [](Bytes f) { return is_ftyp(f, {"avif", "avis"}); }, kReadHeif, kHeifLibrary},
+         [](Bytes f) {
+             return is_ftyp(f, {"heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1"});
+         },
+         kReadHeif, kHeifLibrary},
+        {"AVIF", ".avif",
+         [](Bytes f) {
+             return is_ftyp(f, {"avif", "avis"});
+         },
+         kReadHeif, kHeifLibrary},
         // Known by sight only, so that a message says what the file is.
         {"JPEG XL", "", [](Bytes f) { return f.starts_with("\xff\x0a") || f.has(4, "JXL "); }, nullptr, kForeign},
         {"JPEG 2000", "", [](Bytes f) { return f.has(4, "jP  ") || f.starts_with("\xff\x4f\xff\x51"); }, nullptr, kForeign},
@@ -123,7 +129,8 @@ const std::vector<Decoder>& decoders() {
 bool has_extension(const Decoder& decoder, const std::string& extension) {
     std::string wanted = extension + " ";
     for (char& c : wanted) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    return extension.size() > 1 && extension[0] == '.' && (std::string(decoder.extensions) + " ").find(wanted) != std::string::npos;
+    return extension.size() > 1 && extension[0] == '.' &&
+           (std::string(decoder.extensions) + " ").find(wanted) != std::string::npos;
 }
 
 const Decoder* decoder_for_extension(const std::string& extension) {

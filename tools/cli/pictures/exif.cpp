@@ -48,7 +48,8 @@ int xmp_orientation(Bytes packet) {
     std::size_t at = text.find(name);
     if (at == std::string_view::npos) return kNone;
     at += name.size();
-    while (at < text.size() && (text[at] == ' ' || text[at] == '=' || text[at] == '"' || text[at] == '\'' || text[at] == '>')) ++at;
+    while (at < text.size() && (text[at] == ' ' || text[at] == '=' || text[at] == '"' || text[at] == '\'' || text[at] == '>'))
+        ++at;
     const std::uint32_t digit = packet.u8(at), next = packet.u8(at + 1);
     return digit >= '1' && digit <= '8' && !(next >= '0' && next <= '9') ? static_cast<int>(digit - '0') : kNone;
 }
@@ -95,8 +96,10 @@ Metadata jpeg_metadata(Bytes file) {
         if (length < 2) break;
         const Bytes segment = file.part(at + 4, length - 2);
         constexpr std::string_view kXmp = "http://ns.adobe.com/xap/1.0/\0"sv;
-        if (marker == 0xe1 && found.exif == kNone && segment.starts_with("Exif\0\0"sv)) found.exif = exif_data_orientation(segment);
-        if (marker == 0xe1 && found.xmp == kNone && segment.starts_with(kXmp)) found.xmp = xmp_orientation(segment.part(kXmp.size()));
+        if (marker == 0xe1 && found.exif == kNone && segment.starts_with("Exif\0\0"sv))
+            found.exif = exif_data_orientation(segment);
+        if (marker == 0xe1 && found.xmp == kNone && segment.starts_with(kXmp))
+            found.xmp = xmp_orientation(segment.part(kXmp.size()));
         at += 2 + std::size_t{length};
     }
     return found;
@@ -112,7 +115,8 @@ void with_png_text(Bytes chunk, std::string_view type, std::size_t keyword, Use 
     if (type == "iTXt") {
         compressed = chunk.u8(at) == 1;
         at += 2;
-        for (int strings = 0; strings < 2 && at < chunk.size(); ++at) strings += chunk.u8(at) == 0 ? 1 : 0;  // language, translation
+        for (int strings = 0; strings < 2 && at < chunk.size(); ++at)
+            strings += chunk.u8(at) == 0 ? 1 : 0;  // language, translation
     }
     const Bytes text = chunk.part(at);
     if (!compressed) {

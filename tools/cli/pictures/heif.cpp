@@ -15,8 +15,8 @@ namespace {
 void check(const heif_error& error) {
     if (error.code == heif_error_Ok) return;
     refuse(error.code == heif_error_Unsupported_filetype || error.code == heif_error_Unsupported_feature
-             ? std::string("libheif has no decoder for it (") + error.message + ")"
-             : std::string(error.message));
+               ? std::string("libheif has no decoder for it (") + error.message + ")"
+               : std::string(error.message));
 }
 
 template <auto Release>

@@ -34,7 +34,7 @@ ImageBuilder::Reduction ImageBuilder::plan(std::int64_t width, std::int64_t heig
     if (request_.reduction) reduction.most = std::max(1, request_.reduction(static_cast<int>(width), static_cast<int>(height)));
     if (reduction.least > reduction.most)
         refuse("image of " + size + " is too large (at most " + std::to_string(retinaface::kMaxPixels) + " pixels, " +
-             std::to_string(retinaface::kMaxSide) + " a side; --max-side N has it read smaller)");
+               std::to_string(retinaface::kMaxSide) + " a side; --max-side N has it read smaller)");
     image_.source.width = static_cast<int>(width);
     image_.source.height = static_cast<int>(height);
     return reduction;
@@ -45,7 +45,7 @@ void ImageBuilder::take(std::int64_t bytes) {
     if (memory_ <= limits().memory) return;
     constexpr int kMegabyte = 1 << 20;
     refuse("decoding takes more memory than allowed (at least " + std::to_string(divided_up(memory_, kMegabyte)) + " MB of " +
-         std::to_string(limits().memory / kMegabyte) + " MB, --max-memory)");
+           std::to_string(limits().memory / kMegabyte) + " MB, --max-memory)");
 }
 
 void ImageBuilder::begin(const Reduction& plan, int width, int height, retinaface::PixelFormat format, int reduced) {

@@ -1,8 +1,8 @@
 // JPEG with libjpeg-turbo: reduced in the DCT, by halves, where the picture may be smaller.
+#include <jerror.h>
+#include <jpeglib.h>
 #include <csetjmp>
 #include <cstdio>  // jpeglib.h needs it and does not include it
-#include <jpeglib.h>
-#include <jerror.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -175,7 +175,7 @@ void read_jpeg(Bytes file, ImageBuilder& builder) {
     check(r, start(r));
 
     builder.begin(r.reduction, static_cast<int>(jpeg.output_width), static_cast<int>(jpeg.output_height),
-                 gray ? retinaface::PixelFormat::gray8 : retinaface::PixelFormat::rgb8, reduced);
+                  gray ? retinaface::PixelFormat::gray8 : retinaface::PixelFormat::rgb8, reduced);
     if (cmyk) r.cmyk.resize(std::size_t{4} * jpeg.output_width);
     while (jpeg.output_scanline < jpeg.output_height) {
         check(r, read_row(r, cmyk ? r.cmyk.data() : builder.row()));

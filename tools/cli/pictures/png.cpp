@@ -107,9 +107,9 @@ void read_png(Bytes file, ImageBuilder& builder) {
     const int channels = png_get_channels(r.png, r.info);
     const auto row_bytes = static_cast<std::size_t>(width * channels);
     builder.begin(reduction, static_cast<int>(width), static_cast<int>(height),
-                 channels == 1   ? retinaface::PixelFormat::gray8
-                 : channels == 3 ? retinaface::PixelFormat::rgb8
-                                 : retinaface::PixelFormat::rgba8);
+                  channels == 1   ? retinaface::PixelFormat::gray8
+                  : channels == 3 ? retinaface::PixelFormat::rgb8
+                                  : retinaface::PixelFormat::rgba8);
     if (!interlaced) {
         for (std::int64_t y = 0; y < height; ++y) {
             check(r, read_row(r, builder.row()));

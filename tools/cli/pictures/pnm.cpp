@@ -111,7 +111,7 @@ void read_pnm(Bytes file, ImageBuilder& builder) {
     // Black and white, and grey with alpha, become grey; alpha beside colours is left out too.
     const std::uint32_t channels = h.channels <= 2 ? 1 : 3;
     builder.begin(reduction, static_cast<int>(h.width), static_cast<int>(h.height),
-                 channels == 1 ? retinaface::PixelFormat::gray8 : retinaface::PixelFormat::rgb8);
+                  channels == 1 ? retinaface::PixelFormat::gray8 : retinaface::PixelFormat::rgb8);
     for (std::size_t y = 0; y < h.height; ++y) {
         const Bytes row = file.part(first + y * row_bytes);
         std::uint8_t* dst = builder.row();

@@ -103,9 +103,9 @@ void read_stb(Bytes file, ImageBuilder& builder) {
         stbi_load_from_callbacks(&kCallbacks, &source, &width, &height, &channels, wanted), stbi_image_free);
     if (source.past_end || pixels == nullptr) refuse(reason(source));
     builder.begin(reduction, width, height,
-                 wanted == 1   ? retinaface::PixelFormat::gray8
-                 : wanted == 3 ? retinaface::PixelFormat::rgb8
-                               : retinaface::PixelFormat::rgba8);
+                  wanted == 1   ? retinaface::PixelFormat::gray8
+                  : wanted == 3 ? retinaface::PixelFormat::rgb8
+                                : retinaface::PixelFormat::rgba8);
     const auto row = static_cast<std::size_t>(width) * static_cast<std::size_t>(wanted);
     for (int y = 0; y < height; ++y) {
         std::memcpy(builder.row(), pixels.get() + row * static_cast<std::size_t>(y), row);

@@ -78,7 +78,8 @@ void read_tiff(Bytes file, ImageBuilder& builder) {
 
     std::uint32_t width = 0, height = 0, band = 0;
     std::uint16_t orientation = ORIENTATION_TOPLEFT;
-    check(TIFFGetField(tiff.get(), TIFFTAG_IMAGEWIDTH, &width) == 1 && TIFFGetField(tiff.get(), TIFFTAG_IMAGELENGTH, &height) == 1);
+    check(TIFFGetField(tiff.get(), TIFFTAG_IMAGEWIDTH, &width) == 1 &&
+          TIFFGetField(tiff.get(), TIFFTAG_IMAGELENGTH, &height) == 1);
     TIFFGetFieldDefaulted(tiff.get(), TIFFTAG_ORIENTATION, &orientation);
     builder.orientation = orientation >= 1 && orientation <= 8 ? orientation : 1;
     const ImageBuilder::Reduction reduction = builder.plan(width, height);
@@ -90,7 +91,8 @@ void read_tiff(Bytes file, ImageBuilder& builder) {
     const bool tiled = TIFFIsTiled(tiff.get()) != 0;
     std::uint32_t tile_width = width;
     if (tiled) {
-        check(TIFFGetField(tiff.get(), TIFFTAG_TILEWIDTH, &tile_width) == 1 && TIFFGetField(tiff.get(), TIFFTAG_TILELENGTH, &band) == 1);
+        check(TIFFGetField(tiff.get(), TIFFTAG_TILEWIDTH, &tile_width) == 1 &&
+              TIFFGetField(tiff.get(), TIFFTAG_TILELENGTH, &band) == 1);
     } else {
         TIFFGetFieldDefaulted(tiff.get(), TIFFTAG_ROWSPERSTRIP, &band);
         band = std::min(band, height);
@@ -117,7 +119,8 @@ void read_tiff(Bytes file, ImageBuilder& builder) {
             const std::uint32_t from = (tiled ? band : rows) - 1 - k;
             std::uint8_t* dst = builder.row();
             for (std::uint32_t x = 0; x < width; ++x) {
-                const std::uint32_t pixel = pixels[static_cast<std::size_t>(x / tile_width * block + std::uint64_t{from} * tile_width + x % tile_width)];
+                const std::uint32_t pixel =
+                    pixels[static_cast<std::size_t>(x / tile_width * block + std::uint64_t{from} * tile_width + x % tile_width)];
                 *dst++ = static_cast<std::uint8_t>(TIFFGetR(pixel));
                 *dst++ = static_cast<std::uint8_t>(TIFFGetG(pixel));
                 *dst++ = static_cast<std::uint8_t>(TIFFGetB(pixel));
