@@ -1,8 +1,10 @@
 // JPEG with libjpeg-turbo: reduced in the DCT, by halves, where the picture may be smaller.
-#include <jerror.h>
-#include <jpeglib.h>
 #include <csetjmp>
-#include <cstdio>  // jpeglib.h needs it and does not include it
+#include <cstdio>  // what jpeglib.h needs and does not include
+
+#include <jpeglib.h>
+
+#include <jerror.h>
 
 #include <algorithm>
 #include <cstdint>
