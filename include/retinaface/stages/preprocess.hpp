@@ -18,12 +18,6 @@ public:
         return upright_.convert(image, rotation, parallel, kernels);
     }
 
-    /// A small look at an upright image, turned: each of Rotation::automatic's. Valid until the next call.
-    ImageView turned(const ImageView& upright, const InputSize& small, Rotation rotation, const detail::YuvKernels& kernels,
-                     const detail::Parallel& parallel) {
-        return turned_.convert(look(upright, small), rotation, kernels, parallel);
-    }
-
     /// The upright image as one look sees it: at its size, mirrored or not. The mirrored look follows its twin.
     ImageView look(const ImageView& upright, const InputSize& input) {
         if (!input.transform.mirrored) {
@@ -32,6 +26,11 @@ public:
             return sized_;
         }
         return mirror_.mirror(sized_);
+    }
+
+    /// A look, turned: each of those of Rotation::automatic. Valid until the next call.
+    ImageView turned(const ImageView& look, Rotation rotation, const detail::Parallel& parallel, const detail::YuvKernels& kernels) {
+        return turned_.convert(look, rotation, parallel, kernels);
     }
 
 private:
