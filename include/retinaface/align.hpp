@@ -212,6 +212,7 @@ private:
             case Rotation::clockwise_90: return {0, -1, 0, bottom};
             case Rotation::clockwise_180: return {-1, 0, right, bottom};
             case Rotation::clockwise_270: return {0, 1, right, 0};
+            case Rotation::automatic: break;  // of the detector's options: Workspace::rotation() says what became of it
         }
         throw Error(ErrorCode::invalid_argument,
                     "align: rotation must be 0, 90, 180 or 270, found " + std::to_string(static_cast<int>(rotation)));
