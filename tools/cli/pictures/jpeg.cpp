@@ -164,8 +164,10 @@ void read_jpeg(Bytes file, ImageBuilder& builder) {
     r.progress.progress_monitor = on_progress;
 
     jpeg_decompress_struct& jpeg = r.jpeg;
-    check(r, read_header(r));
-    r.reduction = builder.plan(jpeg.image_width, jpeg.image_height);
+    const bool has_header = read_header(r);
+    // A size that is too large is the better message, whatever else is wrong.
+    if (jpeg.image_width > 0 && jpeg.image_height > 0) r.reduction = builder.plan(jpeg.image_width, jpeg.image_height);
+    check(r, has_header);
     int reduced = 1;
     while (2 * reduced <= std::min(r.reduction.most, 8)) reduced *= 2;
     jpeg.scale_num = 1;
