@@ -5,6 +5,8 @@
 //       use(face.score, face.box, face.landmarks);
 #pragma once
 
+#include "retinaface/detail/macros_begin.hpp"
+
 #include "retinaface/align.hpp"
 #include "retinaface/camera.hpp"
 #include "retinaface/config.hpp"
@@ -16,3 +18,5 @@
 #include "retinaface/options.hpp"
 #include "retinaface/version.hpp"
 #include "retinaface/weights/archive.hpp"
+
+#include "retinaface/detail/macros_end.hpp"

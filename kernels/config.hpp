@@ -67,11 +67,20 @@
 #define RETINAFACE_WEIGHTS_TAG embedded
 #endif
 
-#define RETINAFACE_JOIN_(a, b, c, d, e, f, g) v##a##_##b##_##c##_##d##_##e##_##f##_##g
-#define RETINAFACE_JOIN(a, b, c, d, e, f, g) RETINAFACE_JOIN_(a, b, c, d, e, f, g)
+// Whether a function that fails can throw (error.hpp).
+#if defined(__cpp_exceptions) || defined(_CPPUNWIND)
+#define RETINAFACE_EXCEPTIONS 1
+#define RETINAFACE_ERRORS_TAG throwing
+#else
+#define RETINAFACE_EXCEPTIONS 0
+#define RETINAFACE_ERRORS_TAG returning
+#endif
+
+#define RETINAFACE_JOIN_(a, b, c, d, e, f, g, h) v##a##_##b##_##c##_##d##_##e##_##f##_##g##_##h
+#define RETINAFACE_JOIN(a, b, c, d, e, f, g, h) RETINAFACE_JOIN_(a, b, c, d, e, f, g, h)
 #define RETINAFACE_ABI                                                                                                    \
     RETINAFACE_JOIN(RETINAFACE_VERSION_MAJOR, RETINAFACE_VERSION_MINOR, RETINAFACE_VERSION_PATCH, RETINAFACE_BASELINE,    \
-                    RETINAFACE_DISPATCH_TAG, RETINAFACE_PORTABLE_TAG, RETINAFACE_WEIGHTS_TAG)
+                    RETINAFACE_DISPATCH_TAG, RETINAFACE_PORTABLE_TAG, RETINAFACE_WEIGHTS_TAG, RETINAFACE_ERRORS_TAG)
 
 #define RETINAFACE_BEGIN_NAMESPACE                                                                                        \
     namespace retinaface {                                                                                                \

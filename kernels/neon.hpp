@@ -28,6 +28,7 @@ namespace neon {
 #include "generic/yuv.inl"
 #include "generic/warp.inl"
 #include "neon/yuv.inl"
+#include "generic/warp_plain.inl"
 #include "generic/pixel_set.inl"
 }  // namespace neon
 }  // namespace kernels

@@ -28,7 +28,8 @@ namespace portable {
 
 #include "generic/yuv.inl"
 #include "generic/warp.inl"
-#include "generic/pixels_plain.inl"
+#include "generic/yuv_plain.inl"
+#include "generic/warp_plain.inl"
 #include "generic/pixel_set.inl"
 }  // namespace portable
 }  // namespace kernels

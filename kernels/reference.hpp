@@ -7,7 +7,10 @@ RETINAFACE_BEGIN_NAMESPACE
 namespace kernels {
 namespace reference {
 
-inline double activate(double v, float slope) { return v > v * slope ? v : v * slope; }
+inline double activate(double v, float slope) {
+    const double scaled = v * static_cast<double>(slope);
+    return v > scaled ? v : scaled;
+}
 
 /// Staged rows are 3 floats a pixel, K / 2 zero pixels before, K after.
 template <int K>
@@ -29,7 +32,7 @@ template <int K, int Stride, int ChannelsOut>
 inline void interleaved_stem(const StemArgs& s) {
     for (int x = 0; x < (s.width + Stride - 1) / Stride; ++x) {
         for (int o = 0; o < ChannelsOut; ++o) {
-            double sum = s.bias[o];
+            double sum = static_cast<double>(s.bias[o]);
             for (int ky = 0; ky < K; ++ky)
                 for (int kx = 0; kx < K; ++kx)
                     for (int c = 0; c < 3; ++c)
@@ -45,7 +48,7 @@ inline void dwconv3x3(const DepthwiseConv3x3Args& d) {
     for (int y = 0; y < d.rows_out; ++y) {
         for (int x = 0; x < d.width_out; ++x) {
             for (int c = 0; c < d.channels; ++c) {
-                double sum = d.bias[c];
+                double sum = static_cast<double>(d.bias[c]);
                 for (int ky = 0; ky < 3; ++ky) {
                     for (int kx = 0; kx < 3; ++kx) {
                         const int column = x * d.stride + kx - 1;
@@ -70,7 +73,7 @@ inline void gemm_pack(const float* weights, int k, int n, float* dst) {
 inline void gemm(const GemmArgs& g) {
     for (int i = 0; i < g.m; ++i) {
         for (int j = 0; j < g.n; ++j) {
-            double sum = g.bias[j];
+            double sum = static_cast<double>(g.bias[j]);
             for (int p = 0; p < g.k; ++p)
                 sum += static_cast<double>(g.a[i * g.lda + p]) * static_cast<double>(g.b[static_cast<std::ptrdiff_t>(j) * g.k + p]);
             double y = activate(sum, g.slope);
@@ -93,7 +96,7 @@ inline std::size_t conv3x3_scratch(int, int) { return 0; }
 inline int conv3x3_block(int, int) { return 1; }
 
 inline float conv3x3_output(const Conv3x3Args& c, int y, int x, int out, float slope) {
-    double sum = c.bias[out];
+    double sum = static_cast<double>(c.bias[out]);
     for (int ky = 0; ky < 3; ++ky) {
         for (int kx = 0; kx < 3; ++kx) {
             const int row = y + ky - 1, column = x + kx - 1;
@@ -126,7 +129,7 @@ template <int Outputs>
 inline void class_logits(const ClassLogitsArgs& a) {
     for (int i = 0; i < a.pixels; ++i) {
         for (int o = 0; o < Outputs; ++o) {
-            double sum = a.bias[o];
+            double sum = static_cast<double>(a.bias[o]);
             for (int c = 0; c < a.channels; ++c)
                 sum += static_cast<double>(a.src[static_cast<std::ptrdiff_t>(i) * a.channels + c]) *
                        static_cast<double>(a.weights[o * a.channels + c]);
@@ -139,7 +142,8 @@ inline void class_logits(const ClassLogitsArgs& a) {
 
 #include "generic/yuv.inl"
 #include "generic/warp.inl"
-#include "generic/pixels_plain.inl"
+#include "generic/yuv_plain.inl"
+#include "generic/warp_plain.inl"
 #include "generic/pixel_set.inl"
 
 }  // namespace reference

@@ -8,7 +8,7 @@ namespace retinaface_test {
 /// An image at its own size as `profile`'s network sees it.
 inline retinaface::layers::Pixels pixels_of(const retinaface::ImageView& image, const retinaface::Profile& profile) {
     using namespace retinaface;
-    const InputSize input = detail::input_size(image.width, image.height, SizePolicy::original(), profile.size_multiple);
+    const InputSize input = detail::input_size(image.width, image.height, SizePolicy::original(), profile.size_multiple).value();
     return stages::pixels_of(image, input, profile);
 }
 

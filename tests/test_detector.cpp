@@ -625,7 +625,7 @@ TEST_CASE("weights that do not fit the network are refused") {
     };
     const ErrorCode mismatch = ErrorCode::mismatch;
     const BadWeights cases[] = {
-        {"format", mismatch, set("format", "retinaface-weights-2"), "format must be retinaface-weights-1, found 'retinaface-weights-2'"},
+        {"format", mismatch, set("format", "retinaface-weights-3"), "format must be retinaface-weights-1 or -2, found 'retinaface-weights-3'"},
         {"no format", ErrorCode::bad_format, forget("format"), "metadata has no key 'format'"},
         {"no profile", ErrorCode::bad_format, forget("profile"), "metadata has no key 'profile'"},
         {"no architecture", ErrorCode::bad_format, forget("architecture"), "metadata has no key 'architecture'"},

@@ -225,7 +225,7 @@ TEST_CASE("nothing is allocated at a size already seen") {
 
 TEST_CASE("the shortest side") {
     const auto size = [](int width, int height, SizePolicy policy, double factor = 1) {
-        const InputSize input = detail::input_size(width, height, policy, 1, factor);
+        const InputSize input = detail::input_size(width, height, policy, 1, factor).value();
         return std::make_pair(input.width, input.height);
     };
     CHECK(size(640, 480, SizePolicy::shortest_side(240)) == std::make_pair(320, 240));
@@ -235,11 +235,11 @@ TEST_CASE("the shortest side") {
     CHECK(size(640, 480, SizePolicy::original(), 0.5) == std::make_pair(320, 240));
     CHECK(size(5, 3, SizePolicy::original(), 1.0 / 64) == std::make_pair(1, 1));
     CHECK(size(1280, 960, SizePolicy::longest_side(640), 0.5) == std::make_pair(320, 240));
-    const InputSize exact = detail::input_size(1280, 640, SizePolicy::exact(640, 640), 1, 0.5);
+    const InputSize exact = detail::input_size(1280, 640, SizePolicy::exact(640, 640), 1, 0.5).value();
     CHECK(exact.width == 320);
     CHECK(exact.height == 160);
     CHECK(exact.padded_height == 320);
-    CHECK_THROWS_AS(detail::input_size(8000, 8000, SizePolicy::original(), 1, 4), Error);
+    CHECK_THROWS_AS(detail::input_size(8000, 8000, SizePolicy::original(), 1, 4).value(), Error);
 }
 
 TEST_CASE("scales that show the faces of interest") {
@@ -302,7 +302,7 @@ TEST_CASE("options that make no sense are refused") {
 
 TEST_CASE("the paper's augmentation") {
     const Options options = with_paper_augmentation(base());
-    const detail::Looks passes = detail::make_looks(750, 500, options, 1, 0);
+    const detail::Looks passes = detail::make_looks(750, 500, options, 1, 0).value();
     REQUIRE(passes.count == 10);
     const int expected[5] = {500, 800, 1100, 1400, 1700};
     for (std::size_t i = 0; i < 10; ++i) {

@@ -133,7 +133,7 @@ TEST_CASE("what size the network sees") {
         CAPTURE(c.width);
         CAPTURE(c.height);
         CAPTURE(c.multiple);
-        const InputSize size = detail::input_size(c.width, c.height, c.policy, c.multiple);
+        const InputSize size = detail::input_size(c.width, c.height, c.policy, c.multiple).value();
         CHECK(size.width == c.resized_width);
         CHECK(size.height == c.resized_height);
         CHECK(size.padded_width == c.padded_width);
@@ -166,14 +166,14 @@ TEST_CASE("sizes that are too much are refused") {
                           Case{SizePolicy::original(), 8190, 8193, 32, "8192 x 8224"}}) {
         CAPTURE(std::string(c.found));
         try {
-            detail::input_size(c.width, c.height, c.policy, c.multiple);
+            detail::input_size(c.width, c.height, c.policy, c.multiple).value();
             FAIL("accepted");
         } catch (const Error& error) {
             CHECK(error.code() == ErrorCode::invalid_argument);
             CHECK(std::string(error.what()) == std::string("size: at most 67108864 pixels go to the network, found ") + c.found);
         }
     }
-    CHECK(detail::input_size(8192, 8192, SizePolicy::original(), 32).padded_width == 8192);
+    CHECK(detail::input_size(8192, 8192, SizePolicy::original(), 32).value().padded_width == 8192);
 }
 
 }  // namespace

@@ -34,7 +34,10 @@ struct EditableWeights {
     std::map<std::string, std::string> metadata;
     std::vector<retinaface::Tensor> tensors;
 
-    explicit EditableWeights(const retinaface::Weights& weights) : metadata(weights.metadata()), tensors(weights.tensors()) {}
+    explicit EditableWeights(const retinaface::Weights& weights) : metadata(weights.metadata()), tensors(weights.tensors()) {
+        // What is changed does not fit the hash.
+        if (metadata.erase("hash") != 0) metadata["format"] = "retinaface-weights-1";
+    }
 
     retinaface::Tensor& tensor(const std::string& name) {
         for (retinaface::Tensor& tensor : tensors)
@@ -46,7 +49,8 @@ struct EditableWeights {
             if (tensors[i].name == name) tensors.erase(tensors.begin() + static_cast<std::ptrdiff_t>(i));
     }
     void remove_selftest() {
-        for (const char* name : {"selftest.image", "selftest.class", "selftest.box", "selftest.landmark"}) remove(name);
+        for (const char* kind : {"image", "class", "box", "landmark"})
+            for (const char* index : {"", ".2", ".3"}) remove(std::string("selftest.") + kind + index);
     }
 
     Bytes bytes() const {

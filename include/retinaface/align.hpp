@@ -38,21 +38,25 @@ inline Similarity compose(const Similarity& outer, const Similarity& inner) noex
             outer.a * inner.dx - outer.b * inner.dy + outer.dx, outer.b * inner.dx + outer.a * inner.dy + outer.dy};
 }
 
-/// The similarity that brings `from` nearest to `to` in the sense of least squares (Umeyama, 1991, in closed form for the plane; never a
-/// reflection). Throws Error (invalid_argument): fewer than two points, not as many on both sides, points that are not finite, that
-/// coincide, or that bear no likeness to each other.
-inline Similarity estimate_similarity(Span<const Point> from, Span<const Point> to) {
-    const auto fail = [](const std::string& what) { throw Error(ErrorCode::invalid_argument, "align: " + what); };
+namespace detail {
+
+inline Error align_error(const std::string& what) { return {ErrorCode::invalid_argument, "align: " + what}; }
+
+/// See estimate_similarity().
+inline Result<Similarity> similarity_of(Span<const Point> from, Span<const Point> to) {
     if (from.size() != to.size() || from.size() < 2)
-        fail("expected two or more pairs of points, found " + std::to_string(from.size()) + " and " + std::to_string(to.size()));
+        return align_error("expected two or more pairs of points, found " + std::to_string(from.size()) + " and " +
+                           std::to_string(to.size()));
+    for (const Span<const Point> points : {from, to})
+        for (const Point& p : points)
+            if (!(std::abs(p.x) < kMaxSide * 256.0f && std::abs(p.y) < kMaxSide * 256.0f))
+                return align_error("points must be finite and near the image");
     struct Centre {
         double x = 0, y = 0;
     };
     const auto centre = [&](Span<const Point> points) {
         Centre c;
         for (const Point& p : points) {
-            if (!(std::abs(p.x) < kMaxSide * 256.0f && std::abs(p.y) < kMaxSide * 256.0f))
-                fail("points must be finite and near the image");
             c.x += static_cast<double>(p.x);
             c.y += static_cast<double>(p.y);
         }
@@ -72,9 +76,10 @@ inline Similarity estimate_similarity(Span<const Point> from, Span<const Point> 
     }
     const auto n = static_cast<double>(from.size());
     const auto coincide = [&](double spread, const Centre& c) { return !(spread > 1e-10 * n * (c.x * c.x + c.y * c.y + 1)); };
-    if (coincide(spread_from, f) || coincide(spread_to, t)) fail("the points coincide");
+    if (coincide(spread_from, f) || coincide(spread_to, t)) return align_error("the points coincide");
     // Share of the spread that the similarity explains.
-    if (!(along * along + across * across > 1e-6 * spread_from * spread_to)) fail("the points bear no likeness to the template");
+    if (!(along * along + across * across > 1e-6 * spread_from * spread_to))
+        return align_error("the points bear no likeness to the template");
     Similarity s;
     s.a = along / spread_from;
     s.b = across / spread_from;
@@ -82,8 +87,17 @@ inline Similarity estimate_similarity(Span<const Point> from, Span<const Point> 
     s.dy = t.y - (s.b * f.x + s.a * f.y);
     return s;
 }
+
+}  // namespace detail
+
+/// The similarity that brings `from` nearest to `to` in the sense of least squares (Umeyama, 1991, in closed form for the plane; never a
+/// reflection). Throws Error (invalid_argument): fewer than two points, not as many on both sides, points that are not finite, that
+/// coincide, or that bear no likeness to each other.
+inline Similarity estimate_similarity(Span<const Point> from, Span<const Point> to) {
+    return detail::similarity_of(from, to).value();
+}
 inline Result<Similarity> try_estimate_similarity(Span<const Point> from, Span<const Point> to) noexcept {
-    return detail::as_result([&] { return estimate_similarity(from, to); });
+    return detail::as_result([&] { return detail::similarity_of(from, to); });
 }
 
 /// Where the five landmarks lie in a crop. Here and in crops whole numbers are pixel centres, as ArcFace and OpenCV count.
@@ -103,14 +117,14 @@ struct AlignTemplate {
     }
 };
 
-/// ArcFace's template for a square crop. For multiples of 112 it is the 112 x 112 template scaled; for other multiples of 128 the crop has
-/// the same height around the face and a wider field: scaled by size / 128 and moved right by 8 * size / 128. Throws Error
-/// (invalid_argument) for other sizes.
-inline AlignTemplate arcface_template(int size = 112) {
+namespace detail {
+
+/// See retinaface::arcface_template().
+inline Result<AlignTemplate> arcface_points(int size) {
     const bool wide = size % 112 != 0;
     if (size < 1 || size > kMaxSide || (wide && size % 128 != 0))
-        throw Error(ErrorCode::invalid_argument, "align: ArcFace sizes are multiples of 112 or 128 up to " +
-                                                     std::to_string(kMaxSide) + ", found " + std::to_string(size));
+        return align_error("ArcFace sizes are multiples of 112 or 128 up to " + std::to_string(kMaxSide) + ", found " +
+                           std::to_string(size));
     constexpr double kPoints[5][2] = {
         {38.2946, 51.6963}, {73.5318, 51.5014}, {56.0252, 71.7366}, {41.5493, 92.3655}, {70.7299, 92.2041}};
     const double ratio = size / (wide ? 128.0 : 112.0), shift = wide ? 8.0 * ratio : 0.0;
@@ -118,6 +132,16 @@ inline AlignTemplate arcface_template(int size = 112) {
     for (std::size_t i = 0; i < 5; ++i)
         result.points[i] = {static_cast<float>(kPoints[i][0] * ratio + shift), static_cast<float>(kPoints[i][1] * ratio)};
     return result;
+}
+
+}  // namespace detail
+
+/// ArcFace's template for a square crop. For multiples of 112 it is the 112 x 112 template scaled; for other multiples of 128 the crop has
+/// the same height around the face and a wider field: scaled by size / 128 and moved right by 8 * size / 128. Throws Error
+/// (invalid_argument) for other sizes.
+inline AlignTemplate arcface_template(int size = 112) { return detail::arcface_points(size).value(); }
+inline Result<AlignTemplate> try_arcface_template(int size = 112) noexcept {
+    return detail::as_result([&] { return detail::arcface_points(size); });
 }
 
 /// A crop, rgb8, rows packed.
@@ -134,11 +158,14 @@ public:
     /// Throws Error: invalid_argument for a template of no size, or whose points coincide; unsupported where
     /// `isa` is not available (the result is the same on all).
     explicit Aligner(const AlignTemplate& crop = arcface_template(), Isa isa = Isa::automatic)
-        : template_(crop), warp_(kernels::find<kernels::WarpRow>(checked(isa))), yuv_(isa), reducer_(isa) {
-        if (crop.width < 1 || crop.height < 1 || crop.width > kMaxCrop || crop.height > kMaxCrop)
-            throw Error(ErrorCode::invalid_argument, "align: crop sides must be 1.." + std::to_string(kMaxCrop) + ", found " +
-                                                         std::to_string(crop.width) + " x " + std::to_string(crop.height));
-        estimate_similarity(crop.points, crop.points);
+        : template_(crop), warp_(kernels::find<kernels::WarpRow>(resolved(isa))), yuv_(isa), reducer_(isa) {
+        check(crop, isa).value();
+    }
+    static Result<Aligner> create(const AlignTemplate& crop, Isa isa = Isa::automatic) noexcept {
+        return detail::as_result([&]() -> Result<Aligner> {
+            if (const Result<void> checked = check(crop, isa); !checked) return checked.error();
+            return Aligner(crop, isa);
+        });
     }
 
     static constexpr int kMaxCrop = 4096;
@@ -148,23 +175,55 @@ public:
     /// The crop of a face whose landmarks are in pixels of `image` (turned by `rotation`, as detect() was told). Throws Error
     /// (invalid_argument): an invalid image; landmarks that coincide, are not finite or resemble no face.
     AlignedCrop crop(const ImageView& image, const std::array<Point, 5>& landmarks, Rotation rotation = Rotation::none) {
-        return warp(image, estimate_similarity(landmarks, template_.points), rotation);
+        return crop_of(image, landmarks, rotation).value();
     }
     Result<AlignedCrop> try_crop(const ImageView& image, const std::array<Point, 5>& landmarks,
                                  Rotation rotation = Rotation::none) noexcept {
-        return detail::as_result([&] { return crop(image, landmarks, rotation); });
+        return detail::as_result([&] { return crop_of(image, landmarks, rotation); });
     }
 
-    /// The crop that a given similarity (from the turned image's pixels to the crop's) shows.
+    /// The crop that a given similarity (from the turned image's pixels to the crop's) shows. Throws Error (invalid_argument): an invalid
+    /// image; a similarity that shrinks or enlarges beyond measure, or shows a place far from the image.
     AlignedCrop warp(const ImageView& image, const Similarity& to_crop, Rotation rotation = Rotation::none) {
-        validate(image);
+        return warp_of(image, to_crop, rotation).value();
+    }
+    Result<AlignedCrop> try_warp(const ImageView& image, const Similarity& to_crop, Rotation rotation = Rotation::none) noexcept {
+        return detail::as_result([&] { return warp_of(image, to_crop, rotation); });
+    }
+
+private:
+    static Result<void> check(const AlignTemplate& crop, Isa isa) {
+        if (!available(isa))
+            return Error(ErrorCode::unsupported,
+                         std::string("align: isa ") + to_string(isa) + " is not in this build or not on this CPU");
+        if (crop.width < 1 || crop.height < 1 || crop.width > kMaxCrop || crop.height > kMaxCrop)
+            return detail::align_error("crop sides must be 1.." + std::to_string(kMaxCrop) + ", found " +
+                                       std::to_string(crop.width) + " x " + std::to_string(crop.height));
+        if (const Result<Similarity> likeness = detail::similarity_of(crop.points, crop.points); !likeness)
+            return likeness.error();
+        return {};
+    }
+
+    Result<AlignedCrop> crop_of(const ImageView& image, const std::array<Point, 5>& landmarks, Rotation rotation) {
+        const Result<Similarity> to_crop = detail::similarity_of(landmarks, template_.points);
+        if (!to_crop) return to_crop.error();
+        return warp_of(image, *to_crop, rotation);
+    }
+
+    Result<AlignedCrop> warp_of(const ImageView& image, const Similarity& to_crop, Rotation rotation) {
+        if (const Result<void> checked = detail::check(image); !checked) return checked.error();
+        const Result<Similarity> turned = stored_of_turned(image, rotation);
+        if (!turned) return turned.error();
         const double scale = to_crop.scale();
-        if (!(scale > 1e-4 && scale < 1e6)) throw Error(ErrorCode::invalid_argument, "align: the face is too large or too small");
+        if (!(scale > 1e-4 && scale < 1e6)) return detail::align_error("the face is too large or too small");
         AlignedCrop result{{}, to_crop, to_crop.inverse()};
-        const Similarity to_stored = compose(stored_of_turned(image, rotation), result.to_image);
+        const Similarity to_stored = compose(*turned, result.to_image);
 
         // The part of the image that the crop shows, as far as there is one.
         const Bounds bounds = bounds_of(to_stored);
+        const auto near = [](double v) { return std::abs(v) < 1e9; };  // false for NaN
+        if (!(near(bounds.left) && near(bounds.right) && near(bounds.top) && near(bounds.bottom)))
+            return detail::align_error("the face is too far from the image");
         const auto bytes = static_cast<std::size_t>(3 * template_.width) * static_cast<std::size_t>(template_.height);
         pixels_.resize(bytes + 4);
         result.image = {pixels_.data(), template_.width, template_.height, PixelFormat::rgb8};
@@ -199,23 +258,21 @@ public:
         return result;
     }
 
-private:
     struct Bounds {
         double left, top, right, bottom;
     };
 
     /// Positions in the stored image of those in the turned one.
-    static Similarity stored_of_turned(const ImageView& image, Rotation rotation) {
+    static Result<Similarity> stored_of_turned(const ImageView& image, Rotation rotation) {
         const double right = image.width - 1, bottom = image.height - 1;
         switch (rotation) {
-            case Rotation::none: return {};
-            case Rotation::clockwise_90: return {0, -1, 0, bottom};
-            case Rotation::clockwise_180: return {-1, 0, right, bottom};
-            case Rotation::clockwise_270: return {0, 1, right, 0};
-            case Rotation::automatic: break;  // of the detector's options: Workspace::rotation() says what became of it
+            case Rotation::none: return Similarity{};
+            case Rotation::clockwise_90: return Similarity{0, -1, 0, bottom};
+            case Rotation::clockwise_180: return Similarity{-1, 0, right, bottom};
+            case Rotation::clockwise_270: return Similarity{0, 1, right, 0};
+            case Rotation::automatic: break;  // of a detector's options: Workspace::rotation() says what became of it
         }
-        throw Error(ErrorCode::invalid_argument,
-                    "align: rotation must be 0, 90, 180 or 270, found " + std::to_string(static_cast<int>(rotation)));
+        return detail::align_error("rotation must be 0, 90, 180 or 270, found " + std::to_string(static_cast<int>(rotation)));
     }
 
     Bounds bounds_of(const Similarity& s) const {
@@ -224,12 +281,11 @@ private:
             double low, high;
         };
         const auto range = [](double origin, double across, double down) {
-            return Range{origin + std::min(across, 0.0) + std::min(down, 0.0), origin + std::max(across, 0.0) + std::max(down, 0.0)};
+            return Range{origin + std::min(across, 0.0) + std::min(down, 0.0),
+                         origin + std::max(across, 0.0) + std::max(down, 0.0)};
         };
         const auto [left, right] = range(s.dx, s.a * w, -s.b * h);
         const auto [top, bottom] = range(s.dy, s.b * w, s.a * h);
-        if (!(std::max({std::abs(left), std::abs(right), std::abs(top), std::abs(bottom)}) < 1e9))
-            throw Error(ErrorCode::invalid_argument, "align: the face is too far from the image");
         return {left, top, right, bottom};
     }
 
@@ -255,16 +311,11 @@ private:
             part.range = image.range;
             view = colours_.convert(part, Rotation::none, {nullptr, 1}, yuv_);
         }
-        kernels::WarpSource source{view.data, view.row_stride(), view.width, view.height, bytes_per_pixel(view.format), {0, 1, 2}};
+        kernels::WarpSource source{view.data, view.row_stride(), view.width, view.height, bytes_per_pixel(view.format),
+                                   {0, 1, 2}};
         if (view.format == PixelFormat::bgr8 || view.format == PixelFormat::bgra8) std::swap(source.order[0], source.order[2]);
         if (view.format == PixelFormat::gray8) source.order[1] = source.order[2] = 0;
         return source;
-    }
-
-    static Isa checked(Isa isa) {
-        if (!available(isa))
-            throw Error(ErrorCode::unsupported, std::string("align: isa ") + to_string(isa) + " is not in this build or not on this CPU");
-        return resolved(isa);
     }
 
     AlignTemplate template_;

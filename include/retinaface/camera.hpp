@@ -12,7 +12,7 @@
 
 RETINAFACE_BEGIN_NAMESPACE
 
-/// View of an NV12 frame. Without the last three, all is packed and the pairs of U and V lie right behind the rows of Y;
+/// View of an NV12 frame; set its `size` where the number of bytes is known. Without the last three, all is packed and the pairs of U and V lie right behind the rows of Y;
 /// `stride` alone is that of both planes (as V4L2's bytesperline).
 inline ImageView nv12_view(const std::uint8_t* y, int width, int height, YuvRange range, std::ptrdiff_t stride = 0,
                            const std::uint8_t* chroma = nullptr, std::ptrdiff_t chroma_stride = 0) {
@@ -40,15 +40,14 @@ inline ImageView yuyv_view(const std::uint8_t* data, int width, int height, YuvR
 
 namespace detail {
 
-/// Turns any valid ImageView into one of packed colours that stands upright. Keeps its buffers from call to call.
+/// Turns an ImageView into one of packed colours that stands upright. Keeps its buffers from call to call.
 class Upright {
 public:
     /// `image` itself where nothing is to do; else packed rows, valid until the next call: rgb8 of YUV formats, else the image's own
     /// format. NV12 and NV21: U and V are interpolated between the centres of their blocks, as JPEG decoders do; YUYV: they hold for
-    /// their pair. Bands of rows are split over threads. Throws Error (invalid_argument) for an image that is not valid.
+    /// their pair. Bands of rows are split over threads. `image` is one that check() passes.
     ImageView convert(const ImageView& image, Rotation rotation, const Parallel& parallel = {nullptr, 1},
                       const YuvKernels& kernels = YuvKernels(Isa::automatic)) {
-        validate(image);
         const bool yuv = is_yuv(image.format);
         if (rotation == Rotation::none && !yuv) return image;
         const bool quarter = rotation == Rotation::clockwise_90 || rotation == Rotation::clockwise_270;
@@ -131,7 +130,8 @@ private:
         for (int x = 0; x < width; ++x) {
             const std::ptrdiff_t row = right ? x : width - 1 - x, column = right ? height - first - count : first;
             std::uint8_t* dst = pixels_.data() + (row * height + column) * Channels;
-            for (int i = 0; i < count; ++i, dst += Channels) copy(rows[right ? count - 1 - i : i] + std::ptrdiff_t{x} * Channels, dst);
+            for (int i = 0; i < count; ++i, dst += Channels)
+                copy(rows[right ? count - 1 - i : i] + std::ptrdiff_t{x} * Channels, dst);
         }
     }
 

@@ -1,8 +1,10 @@
 // The detector: weights and options in, faces out. The order of the stages (stages/), nothing else.
 #pragma once
 
+#include <array>
+#include <atomic>
+#include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -18,22 +20,58 @@
 RETINAFACE_BEGIN_NAMESPACE
 namespace detail {
 
+/// Workspaces that nobody uses at the moment. No lock, which a fork() could leave locked in the child for ever.
+class IdleWorkspaces {
+public:
+    IdleWorkspaces() = default;
+    ~IdleWorkspaces() { trim(); }
+    IdleWorkspaces(const IdleWorkspaces&) = delete;
+    IdleWorkspaces& operator=(const IdleWorkspaces&) = delete;
+
+    std::unique_ptr<Workspace> borrow() {
+        for (std::atomic<Workspace*>& place : places_)
+            if (Workspace* const workspace = place.exchange(nullptr, std::memory_order_acquire))
+                return std::unique_ptr<Workspace>(workspace);
+        return std::make_unique<Workspace>();
+    }
+    void give_back(std::unique_ptr<Workspace> workspace) noexcept {
+        for (std::atomic<Workspace*>& place : places_) {
+            Workspace* free = nullptr;
+            if (place.compare_exchange_strong(free, workspace.get(), std::memory_order_acq_rel)) return (void)workspace.release();
+        }
+    }
+    void trim() noexcept {
+        for (std::atomic<Workspace*>& place : places_) delete place.exchange(nullptr, std::memory_order_acquire);
+    }
+
+private:
+    std::array<std::atomic<Workspace*>, kMaxThreads> places_{};
+};
+
 /// What a Detector shares with its copies.
 class Engine {
 public:
-    Engine(std::unique_ptr<const models::Network> network, const Weights& weights, const Options& options)
-        : network_(std::move(network)), options_(options), metadata_(weights.metadata()), self_test_(weights), yuv_(network_->isa()) {
-        if (options.threads > 1 && options.executor == nullptr) pool_ = std::make_unique<ThreadPool>(options.threads);
-    }
+    /// `pool` may be nullptr.
+    Engine(std::unique_ptr<const models::Network> network, const Weights& weights, std::vector<SelfTestCase> self_test,
+           const Options& options, std::unique_ptr<ThreadPool> pool)
+        : network_(std::move(network)),
+          options_(options),
+          metadata_(weights.metadata()),
+          self_test_(std::move(self_test)),
+          yuv_(network_->isa()),
+          pool_(std::move(pool)) {}
 
     const Options& options() const noexcept { return options_; }
     const models::Network& network() const noexcept { return *network_; }
     const std::string& metadata(const char* key) const { return metadata_.at(key); }
 
-    Span<const Face> detect(const ImageView& image, Workspace& w) const {
+    Result<Span<const Face>> detect(const ImageView& image, Workspace& w) const {
+        if (const Result<void> checked = check(image); !checked) return checked.error();
         const ImageView picture = upright(image, w);
         const Profile& profile = network_->profile();
-        const Looks looks = make_looks(picture.width, picture.height, options_, profile.size_multiple, profile.inclusive);
+        const Result<Looks> made = make_looks(picture.width, picture.height, options_, profile.size_multiple, profile.inclusive);
+        if (!made) return made.error();
+        const Looks& looks = *made;
         if (looks.count == 1 && options_.voting == Voting::none) {
             const stages::Outputs outputs = infer(picture, looks.inputs[0], w);
             return clipped(w.after_.faces(outputs, profile, options_, OnDemand{*this, outputs, w}), outputs.input, w);
@@ -55,44 +93,70 @@ public:
     }
 
     /// Every output for the image, turned upright, at a size.
-    RawOutputs forward(const ImageView& image, const SizePolicy& policy, Workspace& w) const {
+    Result<RawOutputs> forward(const ImageView& image, const SizePolicy& policy, Workspace& w) const {
+        if (const Result<void> checked = check(image); !checked) return checked.error();
         return forward_upright(upright(image, w), policy, w);
     }
 
-    Span<const Face> decode(const RawOutputs& raw, Workspace& w) const {
+    Result<Span<const Face>> decode(const RawOutputs& raw, Workspace& w) const {
+        const auto rows = static_cast<std::size_t>(raw.anchors.size());
+        if (raw.class_logits.size() != 2 * rows || raw.boxes.size() != 4 * rows || raw.landmarks.size() != 10 * rows)
+            return Error(ErrorCode::invalid_argument,
+                         "decode: " + std::to_string(rows) + " anchors have 2 logits, 4 and 10 deltas each, found " +
+                             std::to_string(raw.class_logits.size()) + ", " + std::to_string(raw.boxes.size()) + " and " +
+                             std::to_string(raw.landmarks.size()) + " values");
         const Profile& profile = network_->profile();
         const stages::Outputs outputs{raw.input, raw.anchors, raw.class_logits.data()};
         const auto deltas = [&](int anchor) {
             const auto i = static_cast<std::size_t>(anchor);
             return stages::Deltas{raw.boxes.data() + 4 * i, raw.landmarks.data() + 10 * i};
         };
-        w.after_.reserve(static_cast<std::size_t>(raw.anchors.size()), options_);
+        w.after_.reserve(rows, options_);
         if (options_.voting == Voting::none) return clipped(w.after_.faces(outputs, profile, options_, deltas), raw.input, w);
         w.after_.clear();
         w.after_.collect(outputs, profile, options_, deltas);
         return clipped(w.after_.merged(profile, options_), raw.input, w);
     }
 
-    std::vector<Face> detect(const ImageView& image) const {
-        std::unique_ptr<Workspace> workspace = borrow();
-        const Span<const Face> found = detect(image, *workspace);
-        std::vector<Face> copy(found.begin(), found.end());
-        give_back(std::move(workspace));
+    Result<std::vector<Face>> detect(const ImageView& image) const {
+        std::unique_ptr<Workspace> workspace = idle_.borrow();
+        const Result<Span<const Face>> found = detect(image, *workspace);
+        if (!found) {
+            idle_.give_back(std::move(workspace));
+            return found.error();
+        }
+        std::vector<Face> copy((*found).begin(), (*found).end());
+        idle_.give_back(std::move(workspace));
         return copy;
     }
 
-    std::vector<std::vector<Face>> detect(Span<const ImageView> images) const {
-        std::vector<std::vector<Face>> found;
-        found.reserve(images.size());
-        for (const ImageView& image : images) found.push_back(detect(image));
-        return found;
+    Result<std::vector<std::vector<Face>>> detect(Span<const ImageView> images) const {
+        std::vector<std::vector<Face>> all;
+        all.reserve(images.size());
+        for (const ImageView& image : images) {
+            Result<std::vector<Face>> found = detect(image);
+            if (!found) return found.error();
+            all.push_back(*std::move(found));
+        }
+        return all;
     }
 
-    SelfTest self_test() const {
-        if (!self_test_.present()) return {};
+    Result<SelfTest> self_test() const {
+        SelfTest result;
         Workspace workspace;
-        return self_test_.compare(forward_upright(self_test_.image(), SizePolicy::original(), workspace));
+        for (const SelfTestCase& one : self_test_) {
+            const Result<RawOutputs> outputs = forward_upright(one.image(), SizePolicy::original(), workspace);
+            if (!outputs) return outputs.error();
+            const Result<float> difference = one.compare(*outputs);
+            if (!difference) return difference.error();
+            if (!(*difference <= result.max_difference)) result.max_difference = *difference;
+        }
+        result.present = !self_test_.empty();
+        result.passed = result.present && result.max_difference <= SelfTest::kTolerance;
+        return result;
     }
+
+    void trim() const noexcept { idle_.trim(); }
 
 private:
     /// Deltas of the anchors that are asked for, computed then.
@@ -119,14 +183,17 @@ private:
     Rotation find_rotation(const ImageView& image, Workspace& w) const {
         const ImageView picture = w.before_.upright(image, Rotation::none, parallel(), yuv_);
         const Profile& profile = network_->profile();
-        const InputSize small = input_size(picture.width, picture.height, SizePolicy::longest_side(kTurnSide), profile.size_multiple);
-        const ImageView look = w.before_.look(picture, small);
+        const auto size_of = [&](const ImageView& view) {  // of kTurnSide at most, which is no error
+            const Result<InputSize> size =
+                input_size(view.width, view.height, SizePolicy::longest_side(kTurnSide), profile.size_multiple);
+            return *size;
+        };
+        const ImageView look = w.before_.look(picture, size_of(picture));
         Rotation best = Rotation::none;
         float most = 0;
         for (const Rotation turn : {Rotation::none, Rotation::clockwise_90, Rotation::clockwise_180, Rotation::clockwise_270}) {
             const ImageView turned = w.before_.turned(look, turn, parallel(), yuv_);
-            const InputSize whole = input_size(turned.width, turned.height, SizePolicy::original(), profile.size_multiple);
-            const stages::Outputs outputs = infer(turned, whole, w);
+            const stages::Outputs outputs = infer(turned, size_of(turned), w);
             float sum = 0;
             for (const Face& face : w.after_.faces(outputs, profile, options_, OnDemand{*this, outputs, w})) sum += face.score;
             if (sum > most) {
@@ -149,34 +216,22 @@ private:
         return outputs;
     }
 
-    RawOutputs forward_upright(const ImageView& image, const SizePolicy& policy, Workspace& w) const {
-        const InputSize input = input_size(image.width, image.height, policy, network_->profile().size_multiple);
-        const stages::Outputs outputs = infer(image, input, w);
+    Result<RawOutputs> forward_upright(const ImageView& image, const SizePolicy& policy, Workspace& w) const {
+        const Result<InputSize> input = input_size(image.width, image.height, policy, network_->profile().size_multiple);
+        if (!input) return input.error();
+        const stages::Outputs outputs = infer(image, *input, w);
         w.inference_.all_deltas(*network_, outputs.anchors, w.boxes_, w.landmarks_);
         const auto anchors = static_cast<std::size_t>(outputs.anchors.size());
-        return {{outputs.class_logits, 2 * anchors}, w.boxes_, w.landmarks_, outputs.anchors, outputs.input};
-    }
-
-    std::unique_ptr<Workspace> borrow() const {
-        std::lock_guard<std::mutex> lock(mutex_);
-        if (idle_.empty()) return std::make_unique<Workspace>();
-        std::unique_ptr<Workspace> workspace = std::move(idle_.back());
-        idle_.pop_back();
-        return workspace;
-    }
-    void give_back(std::unique_ptr<Workspace> workspace) const {
-        std::lock_guard<std::mutex> lock(mutex_);
-        if (idle_.size() < kMaxThreads) idle_.push_back(std::move(workspace));
+        return RawOutputs{{outputs.class_logits, 2 * anchors}, w.boxes_, w.landmarks_, outputs.anchors, outputs.input};
     }
 
     std::unique_ptr<const models::Network> network_;
     Options options_;
     std::map<std::string, std::string> metadata_;
-    SelfTestCase self_test_;
+    std::vector<SelfTestCase> self_test_;
     YuvKernels yuv_;
     std::unique_ptr<ThreadPool> pool_;
-    mutable std::mutex mutex_;
-    mutable std::vector<std::unique_ptr<Workspace>> idle_;
+    mutable IdleWorkspaces idle_;
 };
 
 }  // namespace detail
@@ -187,45 +242,72 @@ template <class... Architectures>
 class BasicDetector {
 public:
     /// Packs the weights (which are not kept) for the kernels chosen. Throws Error: invalid_argument (options), mismatch (weights),
-    /// unsupported (architecture or instruction set).
-    explicit BasicDetector(const Weights& weights, const Options& options = {}) : engine_(make_engine(weights, options)) {}
+    /// unsupported (architecture or instruction set), no_threads.
+    explicit BasicDetector(const Weights& weights, const Options& options = {})
+        : engine_(make_engine(weights, options).value()) {}
+    static Result<BasicDetector> create(const Weights& weights, const Options& options = {}) noexcept {
+        return detail::as_result([&] { return made(weights, options); });
+    }
 
 #if !defined(RETINAFACE_NO_DEFAULT_WEIGHTS)
     /// With the weights that come with the library (MobileNet-0.25; weights/MODEL_CARD.md).
-    explicit BasicDetector(const Options& options = {}) : BasicDetector(Weights::from_embedded(embedded::kDefaultWeights), options) {}
+    explicit BasicDetector(const Options& options = {})
+        : BasicDetector(Weights::from_embedded(embedded::kDefaultWeights), options) {}
+    static Result<BasicDetector> create(const Options& options = {}) noexcept {
+        return detail::as_result([&]() -> Result<BasicDetector> {
+            const Result<Weights> weights = Weights::try_from_embedded(embedded::kDefaultWeights);
+            if (!weights) return weights.error();
+            return made(*weights, options);
+        });
+    }
 #endif
 
-    static Result<BasicDetector> create(const Weights& weights, const Options& options = {}) noexcept {
-        return detail::as_result([&] { return BasicDetector(weights, options); });
-    }
-
     /// Faces of an image, best first. Allocates the result only, from the second image of a size on.
-    std::vector<Face> detect(const ImageView& image) const { return engine_->detect(image); }
+    std::vector<Face> detect(const ImageView& image) const { return engine_->detect(image).value(); }
     Result<std::vector<Face>> try_detect(const ImageView& image) const noexcept {
-        return detail::as_result([&] { return detect(image); });
+        return detail::as_result([&] { return engine_->detect(image); });
     }
 
     /// The same into a workspace: the view is valid until the workspace's next use. Allocates nothing at a size already seen.
-    Span<const Face> detect(const ImageView& image, Workspace& workspace) const { return engine_->detect(image, workspace); }
+    Span<const Face> detect(const ImageView& image, Workspace& workspace) const {
+        return engine_->detect(image, workspace).value();
+    }
     Result<Span<const Face>> try_detect(const ImageView& image, Workspace& workspace) const noexcept {
-        return detail::as_result([&] { return detect(image, workspace); });
+        return detail::as_result([&] { return engine_->detect(image, workspace); });
     }
 
     /// The faces of several images, of any sizes and formats: those that detect() gives for each.
-    std::vector<std::vector<Face>> detect(Span<const ImageView> images) const { return engine_->detect(images); }
+    std::vector<std::vector<Face>> detect(Span<const ImageView> images) const { return engine_->detect(images).value(); }
     Result<std::vector<std::vector<Face>>> try_detect(Span<const ImageView> images) const noexcept {
-        return detail::as_result([&] { return detect(images); });
+        return detail::as_result([&] { return engine_->detect(images); });
     }
 
     /// Every raw output, by the same kernels and plan as detect(), at the size the options say (once: whatever `scales` and `flip`).
     RawOutputs forward(const ImageView& image, Workspace& workspace) const {
-        return engine_->forward(image, engine_->options().size, workspace);
+        return engine_->forward(image, engine_->options().size, workspace).value();
     }
-    /// The faces in raw outputs: exactly those detect() gives where it looks once. `outputs` may lie in `workspace`.
-    Span<const Face> decode(const RawOutputs& outputs, Workspace& workspace) const { return engine_->decode(outputs, workspace); }
+    Result<RawOutputs> try_forward(const ImageView& image, Workspace& workspace) const noexcept {
+        return detail::as_result([&] { return engine_->forward(image, engine_->options().size, workspace); });
+    }
 
-    /// Runs the self-test that came with the weights.
-    SelfTest self_test() const { return engine_->self_test(); }
+    /// The faces in raw outputs: exactly those detect() gives where it looks once. `outputs` may lie in `workspace`. Throws Error
+    /// (invalid_argument) where the spans have not as many values as the anchors call for.
+    Span<const Face> decode(const RawOutputs& outputs, Workspace& workspace) const {
+        return engine_->decode(outputs, workspace).value();
+    }
+    Result<Span<const Face>> try_decode(const RawOutputs& outputs, Workspace& workspace) const noexcept {
+        return detail::as_result([&] { return engine_->decode(outputs, workspace); });
+    }
+
+    /// Runs the self-test that came with the weights. Throws Error (mismatch) where it is not one of this network.
+    SelfTest self_test() const { return engine_->self_test().value(); }
+    Result<SelfTest> try_self_test() const noexcept {
+        return detail::as_result([&] { return engine_->self_test(); });
+    }
+
+    /// Gives back the memory that detect(image) keeps for its next calls: one workspace for each thread that was in it at a time. A
+    /// caller's own workspaces have a trim() of theirs. Other threads may be detecting meanwhile.
+    void trim() const noexcept { engine_->trim(); }
 
     /// The instruction set that runs.
     Isa isa() const noexcept { return engine_->network().isa(); }
@@ -234,29 +316,55 @@ public:
     const std::string& architecture() const { return engine_->metadata("architecture"); }
 
 private:
-    static std::shared_ptr<const detail::Engine> make_engine(const Weights& weights, const Options& options) {
-        detail::validate(options);
+    explicit BasicDetector(std::shared_ptr<const detail::Engine> engine) noexcept : engine_(std::move(engine)) {}
+
+    static Result<BasicDetector> made(const Weights& weights, const Options& options) {
+        Result<std::shared_ptr<const detail::Engine>> engine = make_engine(weights, options);
+        if (!engine) return engine.error();
+        return BasicDetector(*std::move(engine));
+    }
+
+    static Result<std::shared_ptr<const detail::Engine>> make_engine(const Weights& weights, const Options& options) {
+        if (const Result<void> checked = detail::check(options); !checked) return checked.error();
         if (!available(options.isa))
-            throw Error(ErrorCode::unsupported,
-                        std::string("options: isa ") + to_string(options.isa) + " is not in this build or not on this CPU");
-        if (weights.metadata("format") != "retinaface-weights-1")
-            throw Error(ErrorCode::mismatch, "weights: format must be retinaface-weights-1, found '" + weights.metadata("format") + "'");
-        const Profile& profile = find_profile(weights.metadata("profile"));
+            return Error(ErrorCode::unsupported,
+                         std::string("options: isa ") + to_string(options.isa) + " is not in this build or not on this CPU");
+        for (const char* key : {"format", "profile", "architecture"})
+            if (weights.find_metadata(key) == nullptr)
+                return Error(ErrorCode::bad_format, std::string("weights: metadata has no key '") + key + "'");
+        if (const std::string& format = weights.metadata("format");
+            format != "retinaface-weights-1" && format != "retinaface-weights-2")
+            return Error(ErrorCode::mismatch, "weights: format must be retinaface-weights-1 or -2, found '" + format + "'");
+        const Result<const Profile*> profile = detail::profile_of(weights.metadata("profile"));
+        if (!profile) return profile.error();
+        if (const Result<layers::Activation> checked = models::check_activation(weights); !checked) return checked.error();
         const std::string& architecture = weights.metadata("architecture");
         std::unique_ptr<const models::Network> network;
+        detail::Parameters parameters(weights, resolved(options.isa));
         const auto try_one = [&](auto* candidate) {
             using Architecture = std::remove_pointer_t<decltype(candidate)>;
             if (network == nullptr && architecture == Architecture::kName)
-                network = std::make_unique<models::RetinaFace<Architecture>>(weights, profile, resolved(options.isa));
+                network = std::make_unique<models::RetinaFace<Architecture>>(parameters, **profile);
         };
         (try_one(static_cast<Architectures*>(nullptr)), ...);
         if (network == nullptr) {
             std::string known;
             ((known += (known.empty() ? "" : ", ") + std::string(Architectures::kName)), ...);
-            throw Error(ErrorCode::unsupported,
-                        "weights: architecture '" + architecture + "' is not one this detector was compiled for (" + known + ")");
+            return Error(ErrorCode::unsupported, "weights: architecture '" + architecture +
+                                                     "' is not one this detector was compiled for (" + known + ")");
         }
-        return std::make_shared<const detail::Engine>(std::move(network), weights, options);
+        if (const Result<void> checked = parameters.finish(); !checked) return checked.error();
+        Result<std::vector<detail::SelfTestCase>> self_test = detail::SelfTestCase::all(weights);
+        if (!self_test) return self_test.error();
+        std::unique_ptr<detail::ThreadPool> pool;
+        if (options.threads > 1 && options.executor == nullptr) {
+            Result<std::unique_ptr<detail::ThreadPool>> started = detail::ThreadPool::create(options.threads);
+            if (!started) return started.error();
+            pool = *std::move(started);
+        }
+        std::shared_ptr<const detail::Engine> engine =
+            std::make_shared<const detail::Engine>(std::move(network), weights, *std::move(self_test), options, std::move(pool));
+        return Result<std::shared_ptr<const detail::Engine>>(std::move(engine));
     }
 
     std::shared_ptr<const detail::Engine> engine_;

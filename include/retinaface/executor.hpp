@@ -29,7 +29,8 @@ class Executor {
 public:
     virtual ~Executor() = default;
     /// Calls task(0), ..., task(count - 1), each once, and returns when all are done. Tasks do not throw. May be called from
-    /// several threads at a time.
+    /// several threads at a time. What it throws itself (once no task of this run is running any more) comes out of detect(), and out
+    /// of its noexcept form as Error (unexpected).
     virtual void run(int count, TaskRef task) = 0;
 };
 

@@ -57,13 +57,14 @@ public:
         mask_ = heads_.size() - 1;
         lowest_ = kMaxOctave;
         highest_ = 0;
+        const bool never = !equal && threshold >= 1;  // no IoU exceeds 1, and boxes that coincide would all be compared
         for (std::size_t i = 0; i < count; ++i) {
             const Box candidate = box(i);
             const auto overlaps = [&](std::uint32_t k) {
                 const float value = iou(candidate, box(kept_[k]));
                 return equal ? value >= threshold : value > threshold;
             };
-            if (meets(candidate, threshold, equal, overlaps)) continue;
+            if (!never && meets(candidate, threshold, equal, overlaps)) continue;
             insert(candidate, static_cast<std::uint32_t>(i));
             if (kept_.size() == most) break;
         }
@@ -74,6 +75,7 @@ public:
     /// `equal`). `box_at` as given to run().
     template <class BoxAt, class Visit>
     void for_each_overlapping(const Box& box, BoxAt box_at, float threshold, bool equal, Visit visit) {
+        if (!equal && threshold >= 1) return;
         // Cells that share a bucket show a box twice.
         visited_.resize(kept_.size());
         if (++visit_ == 0) {

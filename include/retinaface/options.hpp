@@ -64,17 +64,9 @@ public:
     constexpr Scales() = default;
     /// Throws Error (invalid_argument) for none, more than kMost, or a factor outside [kLeastFactor, kMostFactor].
     Scales(std::initializer_list<float> factors) : Scales(factors.begin(), factors.size()) {}
-    Scales(const float* factors, std::size_t count) : size_(count) {
-        if (count < 1 || count > kMost)
-            throw Error(ErrorCode::invalid_argument,
-                        "options: scales must be 1.." + std::to_string(kMost) + " factors, found " + std::to_string(count));
-        for (std::size_t i = 0; i < count; ++i) {
-            if (!(factors[i] >= kLeastFactor && factors[i] <= kMostFactor))
-                throw Error(ErrorCode::invalid_argument, "options: a scale must be " + std::to_string(kLeastFactor) + ".." +
-                                                             std::to_string(kMostFactor) + ", found " +
-                                                             std::to_string(factors[i]));
-            factors_[i] = factors[i];
-        }
+    Scales(const float* factors, std::size_t count) : Scales(make(factors, count).value()) {}
+    static Result<Scales> create(const float* factors, std::size_t count) noexcept {
+        return detail::as_result([&] { return make(factors, count); });
     }
 
     constexpr std::size_t size() const noexcept { return size_; }
@@ -86,6 +78,22 @@ public:
     }
 
 private:
+    static Result<Scales> make(const float* factors, std::size_t count) {
+        if (count < 1 || count > kMost)
+            return Error(ErrorCode::invalid_argument,
+                         "options: scales must be 1.." + std::to_string(kMost) + " factors, found " + std::to_string(count));
+        Scales scales;
+        scales.size_ = count;
+        for (std::size_t i = 0; i < count; ++i) {
+            if (!(factors[i] >= kLeastFactor && factors[i] <= kMostFactor))
+                return Error(ErrorCode::invalid_argument, "options: a scale must be " + std::to_string(kLeastFactor) + ".." +
+                                                              std::to_string(kMostFactor) + ", found " +
+                                                              std::to_string(factors[i]));
+            scales.factors_[i] = factors[i];
+        }
+        return scales;
+    }
+
     std::array<float, kMost> factors_{{1}};
     std::size_t size_ = 1;
 };
@@ -121,7 +129,8 @@ struct Options {
     float max_face = 0;  ///< 0: up to the image's shorter side, if min_face is given
 
     Isa isa = Isa::automatic;
-    int threads = 1;               ///< threads a detect() call may use, 1..kMaxThreads; results do not depend on it
+    int threads = 1;  ///< threads a detect() call may use, 1..kMaxThreads; results do not depend on it; in a fork()ed child
+                      ///< they are started anew
     Executor* executor = nullptr;  ///< runs the work instead of the detector's own threads; not owned, outlives the detector
 };
 

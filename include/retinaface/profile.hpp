@@ -13,9 +13,9 @@ struct Profile {
     const char* name;
 
     // Input: 8-bit values minus mean.
-    bool rgb;          ///< channel order of the network's input: R, G, B, else B, G, R
-    float mean[3];     ///< in the network's channel order
-    int size_multiple; ///< the input is padded right and bottom with zeros (after the mean is subtracted) to a multiple of this
+    bool rgb;           ///< channel order of the network's input: R, G, B, else B, G, R
+    float mean[3];      ///< in the network's channel order
+    int size_multiple;  ///< the input is padded right and bottom with zeros (after the mean is subtracted) to a multiple of this
 
     // Decoding: centre = anchor + delta * variance_centre * size; size = anchor size * exp(delta * variance_size).
     float variance_centre;
@@ -39,11 +39,20 @@ constexpr Profile kInsightfaceProfile = {"insightface", true, {0, 0, 0}, 32, 1.0
 /// The networks of the paper, with this project's decisions where the paper is silent.
 constexpr Profile kPaperProfile = {"paper", false, {104, 117, 123}, 1, 0.1f, 0.2f, 0, 0, false, false, false};
 
-/// The profile of that name; throws Error (mismatch) where there is none.
-inline const Profile& find_profile(const std::string& name) {
+namespace detail {
+
+inline Result<const Profile*> profile_of(const std::string& name) {
     for (const Profile* profile : {&kBiubug6Profile, &kInsightfaceProfile, &kPaperProfile})
-        if (name == profile->name) return *profile;
-    throw Error(ErrorCode::mismatch, "weights: profile must be biubug6, insightface or paper, found '" + name + "'");
+        if (name == profile->name) return profile;
+    return Error(ErrorCode::mismatch, "weights: profile must be biubug6, insightface or paper, found '" + name + "'");
+}
+
+}  // namespace detail
+
+/// The profile of that name; throws Error (mismatch) where there is none.
+inline const Profile& find_profile(const std::string& name) { return *detail::profile_of(name).value(); }
+inline Result<const Profile*> try_find_profile(const std::string& name) noexcept {
+    return detail::as_result([&] { return detail::profile_of(name); });
 }
 
 RETINAFACE_END_NAMESPACE

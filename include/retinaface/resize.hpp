@@ -61,8 +61,8 @@ struct InputSize {
 
 namespace detail {
 
-/// Size of the network's input under a policy, times a factor. Throws Error (invalid_argument) where it would exceed kMaxPixels.
-inline InputSize input_size(int width, int height, const SizePolicy& policy, int multiple, double factor = 1) {
+/// Size of the network's input under a policy, times a factor. Error (invalid_argument) where it would exceed kMaxPixels.
+inline Result<InputSize> input_size(int width, int height, const SizePolicy& policy, int multiple, double factor = 1) {
     using Kind = SizePolicy::Kind;
     double scale = 1;
     int most_width = kMaxSide, most_height = kMaxSide;  // what rounding must not exceed
@@ -97,9 +97,9 @@ inline InputSize input_size(int width, int height, const SizePolicy& policy, int
     size.padded_width = (size.padded_width + multiple - 1) / multiple * multiple;
     size.padded_height = (size.padded_height + multiple - 1) / multiple * multiple;
     if (std::int64_t{size.padded_width} * size.padded_height > kMaxPixels)
-        throw Error(ErrorCode::invalid_argument, "size: at most " + std::to_string(kMaxPixels) +
-                                                     " pixels go to the network, found " + std::to_string(size.padded_width) +
-                                                     " x " + std::to_string(size.padded_height));
+        return Error(ErrorCode::invalid_argument, "size: at most " + std::to_string(kMaxPixels) +
+                                                      " pixels go to the network, found " + std::to_string(size.padded_width) +
+                                                      " x " + std::to_string(size.padded_height));
     return size;
 }
 
@@ -132,13 +132,15 @@ struct Looks {
 };
 
 /// `inclusive` as in Profile.
-inline Looks make_looks(int width, int height, const Options& options, int multiple, float inclusive) {
+inline Result<Looks> make_looks(int width, int height, const Options& options, int multiple, float inclusive) {
     const bool by_faces = options.min_face > 0 || options.max_face > 0;
     const Scales scales = by_faces ? scales_for_faces(options.min_face, options.max_face, width, height) : options.scales;
     Looks looks;
     for (const float factor : scales) {
-        InputSize& input = looks.inputs[looks.count++];
-        input = input_size(width, height, options.size, multiple, static_cast<double>(factor));
+        const Result<InputSize> sized = input_size(width, height, options.size, multiple, static_cast<double>(factor));
+        if (!sized) return sized.error();
+        const InputSize input = *sized;
+        looks.inputs[looks.count++] = input;
         if (!options.flip) continue;
         InputSize& mirrored = looks.inputs[looks.count++];
         mirrored = input;

@@ -18,6 +18,9 @@ public:
     /// How the last image was turned: what Options::rotation says, or which turn Rotation::automatic found.
     Rotation rotation() const noexcept { return rotation_; }
 
+    /// Gives the memory back; the next image takes what it needs anew. What lies in the workspace is no longer valid.
+    void trim() noexcept { *this = Workspace(); }
+
 private:
     friend class detail::Engine;
 

@@ -35,7 +35,7 @@ RETINAFACE_INLINE void dwconv3x3_vector(const DepthwiseConv3x3Args& d, int x, st
     constexpr int kColumns = 3 + (Pixels - 1) * Stride, kRowsIn = 3 + (Rows - 1) * Stride;
     const std::ptrdiff_t pitch = d.channels, first = (static_cast<std::ptrdiff_t>(x) * Stride - 1) * pitch + channel;
     const float* const weights = d.weights + channel;
-    Vec acc[Rows][Pixels];
+    Vec acc[std::size_t{Rows}][std::size_t{Pixels}];
     const Vec b = load_vector<Half>(d.bias + channel);
     RETINAFACE_UNROLL
     for (int y = 0; y < Rows; ++y) {
@@ -46,7 +46,7 @@ RETINAFACE_INLINE void dwconv3x3_vector(const DepthwiseConv3x3Args& d, int x, st
     for (int row = 0; row < kRowsIn; ++row) {
         const float* const src = d.rows[row] + first;
         // Row `row` is tap row - y * Stride of output row y.
-        Vec w[Rows][3];
+        Vec w[std::size_t{Rows}][3];
         RETINAFACE_UNROLL
         for (int y = 0; y < Rows; ++y) {
             const int ky = row - y * Stride;
@@ -115,7 +115,7 @@ inline void dwconv3x3_pairs(const DepthwiseConv3x3Args& d) {
     const Vec bias = load_twice(d.bias), slope = broadcast(d.slope);
     int x = 1;
     for (; x + 2 * kVectors <= d.width_in - 1; x += 2 * kVectors) {
-        Vec acc[Rows][kVectors];
+        Vec acc[std::size_t{Rows}][std::size_t{kVectors}];
         RETINAFACE_UNROLL
         for (int y = 0; y < Rows; ++y) {
             RETINAFACE_UNROLL

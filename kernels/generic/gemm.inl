@@ -47,9 +47,9 @@ struct GemmTile {
 /// `Plain`: no activation, nothing added.
 template <int Rows, int Vectors, bool Plain>
 RETINAFACE_INLINE void gemm_tile(const GemmTile& t) {
-    Vec acc[Rows][Vectors];
+    Vec acc[std::size_t{Rows}][std::size_t{Vectors}];
     {
-        Vec bias[Vectors];
+        Vec bias[std::size_t{Vectors}];
         RETINAFACE_UNROLL
         for (int v = 0; v < Vectors; ++v)
             bias[v] = t.bias == nullptr ? zero() : load_lanes(t.bias + v * kWidth, v + 1 < Vectors ? kWidth : t.channels - v * kWidth);
@@ -62,7 +62,7 @@ RETINAFACE_INLINE void gemm_tile(const GemmTile& t) {
     // Three rows a base pointer: base, base + lda, base + 2 lda are addressing modes, and four bases stay in registers.
     constexpr int kBases = (Rows + 2) / 3;
     const std::ptrdiff_t lda = t.lda;
-    const float* a[kBases];
+    const float* a[std::size_t{kBases}];
     RETINAFACE_UNROLL
     for (int g = 0; g < kBases; ++g) a[g] = t.a + 3 * g * lda;
     const float* b = t.b;
@@ -71,7 +71,7 @@ RETINAFACE_INLINE void gemm_tile(const GemmTile& t) {
     for (int p = t.k; p > 0; p -= kSteps) {
         RETINAFACE_UNROLL
         for (int s = 0; s < kSteps; ++s) {
-            Vec w[Vectors];
+            Vec w[std::size_t{Vectors}];
             RETINAFACE_UNROLL
             for (int v = 0; v < Vectors; ++v) w[v] = load(b + (s * Vectors + v) * kWidth);
             RETINAFACE_UNROLL

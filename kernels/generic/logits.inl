@@ -4,7 +4,7 @@ template <int Outputs>
 inline void class_logits(const ClassLogitsArgs& a) {
     for (int i = 0; i < a.pixels; ++i) {
         const float* x = a.src + static_cast<std::ptrdiff_t>(i) * a.channels;
-        Vec acc[Outputs];
+        Vec acc[std::size_t{Outputs}];
         RETINAFACE_UNROLL
         for (int o = 0; o < Outputs; ++o) acc[o] = zero();
         for (int c = 0; c < a.channels; c += kWidth) {

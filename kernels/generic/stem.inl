@@ -4,7 +4,7 @@ template <int K, int Stride, int Channels, int PixelStride, int Pixels>
 RETINAFACE_INLINE void stem_pixels(const StemArgs& s, int x) {
     constexpr int kVectors = (Channels + kWidth - 1) / kWidth;
     constexpr int kLanes = Channels < kWidth ? Channels : kWidth;
-    Vec acc[Pixels][kVectors];
+    Vec acc[std::size_t{Pixels}][std::size_t{kVectors}];
     RETINAFACE_UNROLL
     for (int v = 0; v < kVectors; ++v) {
         const Vec bias = load_lanes(s.bias + v * kWidth, kLanes);

@@ -74,21 +74,14 @@ RETINAFACE_INLINE void winograd_output_1d(Vec& m0, Vec& m1, Vec& m2, Vec& m3, Ve
     m3 = add(fma(broadcast(8.0f), d2, d), m5);
 }
 
-/// Transforms `lanes` channels of the 6x6 input pixels whose top left is (y, x); `dst` is this tile's place in the first point.
-template <bool Edge>
-RETINAFACE_INLINE void winograd_input(const Conv3x3Args& c, int y, int x, int channel, int lanes, float* dst, std::size_t pitch) {
+/// Transforms `lanes` channels of 6x6 input pixels; `dst` is this tile's place in the first point.
+RETINAFACE_INLINE void winograd_input(const float* src, std::ptrdiff_t row_stride, std::ptrdiff_t pixel_stride, int lanes, float* dst,
+                                      std::size_t pitch) {
     Vec d[6][6];
-    const std::ptrdiff_t row_stride = c.pixel_stride * c.width;
-    const float* src = c.src + y * row_stride + x * c.pixel_stride + channel;
     RETINAFACE_UNROLL
     for (int i = 0; i < 6; ++i) {
         RETINAFACE_UNROLL
-        for (int j = 0; j < 6; ++j) {
-            if (Edge && (y + i < 0 || y + i >= c.height || x + j < 0 || x + j >= c.width))
-                d[i][j] = zero();
-            else
-                d[i][j] = load_lanes(src + i * row_stride + j * c.pixel_stride, lanes);
-        }
+        for (int j = 0; j < 6; ++j) d[i][j] = load_lanes(src + i * row_stride + j * pixel_stride, lanes);
         winograd_input_1d(d[i][0], d[i][1], d[i][2], d[i][3], d[i][4], d[i][5]);
     }
     RETINAFACE_UNROLL
@@ -96,6 +89,17 @@ RETINAFACE_INLINE void winograd_input(const Conv3x3Args& c, int y, int x, int ch
         winograd_input_1d(d[0][j], d[1][j], d[2][j], d[3][j], d[4][j], d[5][j]);
         RETINAFACE_UNROLL
         for (int i = 0; i < 6; ++i) store_lanes(dst + static_cast<std::size_t>(i * 6 + j) * pitch, d[i][j], lanes);
+    }
+}
+
+/// The 6x6 pixels whose top left is (y, x), some of which lie outside the map: zeros. kWidth floats a pixel.
+inline void winograd_edge(const Conv3x3Args& c, int y, int x, int channel, int lanes, float* patch) {
+    for (int i = 0; i < 6; ++i) {
+        for (int j = 0; j < 6; ++j, patch += kWidth) {
+            const bool inside = y + i >= 0 && y + i < c.height && x + j >= 0 && x + j < c.width;
+            store(patch, inside ? load_lanes(c.src + (static_cast<std::ptrdiff_t>(y + i) * c.width + x + j) * c.pixel_stride + channel, lanes)
+                                : zero());
+        }
     }
 }
 
@@ -135,12 +139,20 @@ inline void conv3x3(const Conv3x3Args& c) {
         for (int t = 0; t < count; ++t) {
             const int y = (first + t) / tiles_x * 4 - 1, x = (first + t) % tiles_x * 4 - 1;
             const bool edge = y < 0 || x < 0 || y + 6 > c.height || x + 6 > c.width;
+            float patch[36 * kWidth];
             for (int channel = 0; channel < c.channels_in; channel += kWidth) {
-                float* dst = transformed + static_cast<std::ptrdiff_t>(t) * c.channels_in + channel;
-                if (edge)
-                    winograd_input<true>(c, y, x, channel, lanes(c.channels_in, channel), dst, pitch_in);
-                else
-                    winograd_input<false>(c, y, x, channel, lanes(c.channels_in, channel), dst, pitch_in);
+                const int count_lanes = lanes(c.channels_in, channel);
+                const float* src = patch;
+                std::ptrdiff_t row_stride = 6 * kWidth, pixel_stride = kWidth;
+                if (edge) {
+                    winograd_edge(c, y, x, channel, count_lanes, patch);
+                } else {
+                    row_stride = c.pixel_stride * c.width;
+                    pixel_stride = c.pixel_stride;
+                    src = c.src + y * row_stride + x * pixel_stride + channel;
+                }
+                winograd_input(src, row_stride, pixel_stride, count_lanes, transformed + static_cast<std::ptrdiff_t>(t) * c.channels_in + channel,
+                               pitch_in);
             }
         }
         for (int point = 0; point < kWinogradPoints; ++point) {

@@ -27,13 +27,44 @@ def test_info() -> None:
     assert found["parameters"] == "423264"
     assert found["size"] == f"{MODEL.stat().st_size} bytes"
     assert found["sha256"] == hashlib.sha256(MODEL.read_bytes()).hexdigest()
+    assert found["hash"] == "fits"
     assert found["self-test"].startswith("passed")
     assert {"source", "licence", "version", "tensors", "runs on"} <= set(found)
 
 
+def without_hash(data: bytes) -> bytearray:
+    """The file in the format before hashes."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    del header["__metadata__"]["hash"]
+    header["__metadata__"]["format"] = "retinaface-weights-1"
+    text = json.dumps(header).encode()
+    return bytearray(len(text).to_bytes(8, "little") + text + data[8 + length :])
+
+
+def test_damaged_weights(tmp_path: Path) -> None:
+    data = bytearray(MODEL.read_bytes())
+    data[784373] ^= 0x20
+    changed = tmp_path / "damaged.safetensors"
+    changed.write_bytes(data)
+    for subcommand in (["info", changed], ["detect", "--model", changed, ASTRONAUT]):
+        done = run(*subcommand)
+        assert done.returncode == 1
+        (line,) = done.stderr.decode().splitlines()
+        assert "damaged" in line and str(changed) in line
+
+
+def test_weights_without_a_hash(tmp_path: Path) -> None:
+    old = tmp_path / "old.safetensors"
+    old.write_bytes(without_hash(MODEL.read_bytes()))
+    found = info(old)
+    assert found["hash"].startswith("none in the file")
+    assert found["self-test"].startswith("passed")
+
+
 def test_changed_weights_fail_the_self_test(tmp_path: Path) -> None:
     """Half-precision values whose exponents were touched are still numbers, but not the right ones."""
-    data = bytearray(MODEL.read_bytes())
+    data = without_hash(MODEL.read_bytes())
     header = int.from_bytes(data[:8], "little")
     start = 8 + header + 200000
     for at in range(start, start + 20000, 2):

@@ -41,6 +41,11 @@ std::vector<unsigned char> read_ppm(const char* path, int& width, int& height) {
     return pixels;
 }
 
+const char* file_name(const char* path) {
+    const char* slash = std::strrchr(path, '/');
+    return slash == nullptr ? path : slash + 1;
+}
+
 struct Named {
     Isa isa;
     const char* name;
@@ -81,7 +86,7 @@ int main(int argc, char** argv) {
                 options.score_threshold = 0.02f;
                 for (const int threads : {1, 3}) {
                     options.threads = threads;
-                    print(argv[1] + (std::strrchr(argv[1], '/') != nullptr ? std::strrchr(argv[1], '/') + 1 - argv[1] : 0), weights, argv[i] + (std::strrchr(argv[i], '/') != nullptr ? std::strrchr(argv[i], '/') + 1 - argv[i] : 0), view, set.name, options);
+                    print(file_name(argv[1]), weights, file_name(argv[i]), view, set.name, options);
                 }
                 options.threads = 2;
                 options.scales = {1, 0.5f};

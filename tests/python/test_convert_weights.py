@@ -383,7 +383,9 @@ def test_self_test_notices_a_changed_value() -> None:
 
 def _broken_archives() -> Dict[str, Tuple[bytes, str]]:
     """Name -> (file, words of the message)."""
-    data = (DATA / "seeded_mobilenet025.safetensors").read_bytes()
+    content = archive.load((DATA / "seeded_mobilenet025.safetensors").read_bytes())
+    content.metadata["format"] = weights_file.UNHASHED_FORMAT  # or every change would be damage first of all
+    data = archive.dump(content)
     length = int.from_bytes(data[:8], "little")
     header, body = json.loads(data[8 : 8 + length]), data[8 + length :]
 
@@ -725,3 +727,24 @@ def test_layers_are_computable_in_order() -> None:
 def test_python_39_can_read_the_sources() -> None:
     for path in [*TOOLS.glob("*.py"), *(TOOLS / "retinaface_weights").glob("*.py")]:
         ast.parse(path.read_text(), feature_version=(3, 9))
+
+
+def test_damage_is_noticed() -> None:
+    data = (DATA / "seeded_mobilenet025.safetensors").read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    rng = np.random.default_rng(1)
+    positions = [*range(8, 8 + 160), *rng.integers(8, 8 + length, 100), *rng.integers(8 + length, len(data), 100)]
+    for position in positions:
+        changed = bytearray(data)
+        changed[position] ^= 1 << int(rng.integers(8))
+        with pytest.raises(ConversionError, match="damaged"):
+            weights_file.load(bytes(changed))
+
+
+def test_files_without_a_hash_are_read() -> None:
+    content = archive.load((DATA / "seeded_mobilenet025.safetensors").read_bytes())
+    content.metadata["format"] = weights_file.UNHASHED_FORMAT
+    old = archive.dump(content)
+    assert b'"hash"' not in old
+    hashed = weights_file.dump(weights_file.load(old), "f16")
+    assert hashed == (DATA / "seeded_mobilenet025.safetensors").read_bytes()

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdlib>
+#include <limits>
 #include <new>
 
 // In a file of their own, so that no caller is inlined with only one of a pair, which GCC takes for a mismatch. All forms, because
@@ -10,9 +11,10 @@
 
 namespace {
 std::atomic<long> count{0};
+std::atomic<long> last{std::numeric_limits<long>::max()};  ///< that succeeds
 
 void* allocate(std::size_t size, std::size_t alignment) noexcept {
-    ++count;
+    if (++count > last) return nullptr;
     const std::size_t rounded = (size + alignment - 1) / alignment * alignment;
     return std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded);
 }
@@ -26,6 +28,8 @@ constexpr std::size_t kAlignment = alignof(std::max_align_t);
 }  // namespace
 
 long retinaface_test::allocations() { return count; }
+retinaface_test::FailingAllocations::FailingAllocations(long allowed) { last = count + allowed; }
+retinaface_test::FailingAllocations::~FailingAllocations() { last = std::numeric_limits<long>::max(); }
 
 using Alignment = std::align_val_t;
 

@@ -49,6 +49,7 @@ int run(const std::string& path) {
     print("parameters", std::to_string(parameters));
     print("size", std::to_string(embedded ? shipped.byte_size : bytes.size()) + " bytes");
     if (!embedded) print("sha256", sha256(bytes.data(), bytes.size()));
+    print("hash", weights.has_hash() ? "fits" : "none in the file: damage would go unseen (convert_weights.py adds one)");
     std::fflush(stdout);
 
     const Detector detector = make_detector(weights, {});

@@ -1,7 +1,8 @@
-"""The safetensors container: 8 bytes of header length, a JSON header, the tensors' bytes."""
+"""The safetensors container: 8 bytes of header length, a JSON header, the tensors' bytes, and their hash in the metadata."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from dataclasses import dataclass
@@ -12,6 +13,10 @@ import numpy as np
 from .errors import ConversionError
 
 MAX_HEADER = 1 << 20
+FORMAT = "retinaface-weights-2"  # archives whose metadata says so carry a hash of all their bytes
+_FORMAT = f'"format":"{FORMAT}"'.encode("ascii")  # as in the text, where both are looked for before it is parsed
+_HASH = b'"hash":"blake2b-128:'
+_DIGITS = 32
 _DTYPES: Dict[str, "np.dtype[Any]"] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "U8": np.dtype("u1")}
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
@@ -24,9 +29,33 @@ class Archive:
     tensors: Dict[str, np.ndarray]
 
 
+def _file_hash(data: bytes, at: int) -> bytes:
+    """BLAKE2b of a whole file, with zeros for the digits of its hash, which begin at `at`."""
+    digest = hashlib.blake2b(data[:at], digest_size=_DIGITS // 2)
+    digest.update(b"0" * _DIGITS)
+    digest.update(memoryview(data)[at + _DIGITS :])
+    return digest.hexdigest().encode("ascii")
+
+
+def _check_hash(data: bytes, length: int) -> bool:
+    """Refuse a file whose bytes are not those that its hash was made of; False: it carries none."""
+    at = data.find(_HASH, 8, 8 + length)
+    if at < 0:
+        if data.find(_FORMAT, 8, 8 + length) >= 0:
+            raise ConversionError("file: damaged: expected the hash of its bytes, found none")
+        return False
+    at += len(_HASH)
+    found = _file_hash(data, at)
+    if found != data[at : at + _DIGITS]:
+        raise ConversionError(f"file: damaged: the hash of its bytes is {found.decode()}, not the one it carries")
+    return True
+
+
 def dump(archive: Archive) -> bytes:
     """The bytes of a file; the same archive always gives the same bytes."""
-    header: Dict[str, Any] = {"__metadata__": dict(archive.metadata)}
+    hashed = archive.metadata.get("format") == FORMAT
+    blank = {"hash": "blake2b-128:" + "0" * _DIGITS} if hashed else {}
+    header: Dict[str, Any] = {"__metadata__": {**blank, **archive.metadata}}
     parts: List[bytes] = []
     offset = 0
     for name, tensor in archive.tensors.items():
@@ -45,7 +74,11 @@ def dump(archive: Archive) -> bytes:
     text += b" " * (-len(text) % 8)
     if len(text) > MAX_HEADER:
         raise ConversionError(f"header: expected at most {MAX_HEADER} bytes, found {len(text)}")
-    return len(text).to_bytes(8, "little") + text + b"".join(parts)
+    data = len(text).to_bytes(8, "little") + text + b"".join(parts)
+    if not hashed:
+        return data
+    at = data.index(_HASH) + len(_HASH)
+    return data[:at] + _file_hash(data, at) + data[at + _DIGITS :]
 
 
 def _unique(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
@@ -72,6 +105,7 @@ def load(data: bytes) -> Archive:
         raise ConversionError(f"header: expected at most {MAX_HEADER} bytes, found a length of {length}")
     if 8 + length > len(data):
         raise ConversionError(f"header: expected {length} bytes, found {len(data) - 8} (file cut short?)")
+    hashed = _check_hash(data, length)
     try:
         header = json.loads(data[8 : 8 + length].decode("utf-8"), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
@@ -111,7 +145,9 @@ def load(data: bytes) -> Archive:
         position = end
     if position != len(body):
         raise ConversionError(f"file: expected {position} bytes of data, found {len(body)}")
-    return Archive(dict(metadata), tensors)
+    if metadata.get("format") == FORMAT and not hashed:
+        raise ConversionError("file: damaged: expected the hash of its bytes, found none")
+    return Archive({key: value for key, value in metadata.items() if key != "hash" or not hashed}, tensors)
 
 
 def check_finite(tensors: Mapping[str, np.ndarray]) -> None:

@@ -12,9 +12,11 @@ from .errors import ConversionError
 from .forward import forward
 from .network import lookup_architecture, lookup_profile, parameter_shapes
 
-FORMAT = "retinaface-weights-1"
+UNHASHED_FORMAT = "retinaface-weights-1"  # read, no longer written: without a hash of its bytes
 REQUIRED_METADATA = ("format", "architecture", "profile", "version", "source", "licence")
-SELF_TEST_SIZE = (48, 64)  # height, width: level 5 is then 2 x 2 under a 3 x 4 level 4, so the upsampling crops
+# Height and width of the self-test's images, which differ in all they can. Of the first, level 5 is 2 x 2 under a 3 x 4 level 4, so the
+# upsampling crops.
+SELF_TEST_SIZES = ((48, 64), (72, 40), (40, 56))
 SELF_TEST_TOLERANCE = 1e-4
 DTYPES: Dict[str, "np.dtype[Any]"] = {"f32": np.dtype("<f4"), "f16": np.dtype("<f2")}
 _SELF_TEST = ("image", "class", "box", "landmark")
@@ -34,7 +36,7 @@ class Weights:
 
     def metadata(self) -> Dict[str, str]:
         return {
-            "format": FORMAT,
+            "format": archive.FORMAT,
             "architecture": self.architecture,
             "profile": self.profile,
             "version": self.version,
@@ -85,10 +87,17 @@ def _list(names: List[str]) -> str:
     return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
 
 
-def self_test_image(size: Tuple[int, int] = SELF_TEST_SIZE) -> np.ndarray:
-    """A deterministic U8 image [H, W, 3]: gradients, a bright ellipse with dark spots, and integer noise."""
-    height, width = size
+def self_test_image(index: int) -> np.ndarray:
+    """A deterministic U8 image [H, W, 3]. 0: gradients, a bright ellipse with dark spots, integer noise. 1: noise over the whole range.
+    2: black and saturated blocks."""
+    height, width = SELF_TEST_SIZES[index]
     y, x = np.mgrid[0:height, 0:width].astype(np.int64)
+    if index == 1:
+        mixed = (x[..., None] * 7919 + y[..., None] * 104729 + np.arange(3) * 1299709 + 1) * 2654435761 % (1 << 32)
+        return ((mixed ^ mixed >> 13) * 2246822519 % (1 << 32) >> 24).astype(np.uint8)
+    if index == 2:
+        colours = np.stack([(x // 5 + y // 9) % 3 == 0, (x // 7 + y // 4) % 4 == 1, (x // 3 + y // 11) % 5 < 2], axis=-1)
+        return (colours * 255).astype(np.uint8)
     noise = (x * 7919 + y * 104729 + x * y * 31 + (x * x + 3 * y) * 17) % 61
     inside = (2 * x - width) ** 2 * height * height + (2 * y - height) ** 2 * width * width < (height * width) ** 2 // 2
     spots = ((x * 8 // width) % 3 == 1) & ((y * 8 // height) % 4 == 2)
@@ -98,10 +107,20 @@ def self_test_image(size: Tuple[int, int] = SELF_TEST_SIZE) -> np.ndarray:
     return np.clip(np.stack([red, green, blue], axis=-1), 0, 255).astype(np.uint8)
 
 
+def _self_test_name(kind: str, index: int) -> str:
+    """`selftest.image`, then `selftest.image.2` and so on."""
+    return f"selftest.{kind}" + (f".{index + 1}" if index > 0 else "")
+
+
 def make_self_test(weights: Weights) -> Dict[str, np.ndarray]:
-    image = self_test_image()
-    outputs = {name: value.astype("<f4") for name, value in weights.forward(image).items()}
-    return {"selftest.image": image, **{f"selftest.{name}": outputs[name] for name in _SELF_TEST[1:]}}
+    tensors: Dict[str, np.ndarray] = {}
+    for index in range(len(SELF_TEST_SIZES)):
+        image = self_test_image(index)
+        outputs = weights.forward(image)
+        tensors[_self_test_name("image", index)] = image
+        for kind in _SELF_TEST[1:]:
+            tensors[_self_test_name(kind, index)] = outputs[kind].astype("<f4")
+    return tensors
 
 
 def dump(weights: Weights, dtype: str) -> bytes:
@@ -125,8 +144,8 @@ def load(data: bytes) -> Weights:
     for key in REQUIRED_METADATA:
         if key not in metadata:
             raise ConversionError(f"metadata: expected key {key!r}, found none")
-    if metadata["format"] != FORMAT:
-        raise ConversionError(f"metadata format: expected {FORMAT!r}, found {metadata['format']!r:.80}")
+    if metadata["format"] not in (archive.FORMAT, UNHASHED_FORMAT):
+        raise ConversionError(f"metadata format: expected {archive.FORMAT!r}, found {metadata['format']!r:.80}")
     lookup_architecture(metadata["architecture"])
     lookup_profile(metadata["profile"])
 
@@ -149,28 +168,35 @@ def load(data: bytes) -> Weights:
         extra={key: value for key, value in metadata.items() if key not in REQUIRED_METADATA},
     )
     if self_test:
-        _check_names(self_test, [f"selftest.{name}" for name in _SELF_TEST], "a self-test")
+        images = max(1, sum(name.startswith("selftest.image") for name in self_test))
+        names = [_self_test_name(kind, index) for index in range(images) for kind in _SELF_TEST]
+        _check_names(self_test, names, "a self-test")
         run_self_test(weights, self_test)
     return weights
 
 
 def run_self_test(weights: Weights, self_test: Mapping[str, np.ndarray]) -> float:
     """Compare with the stored outputs; the largest difference, or an error where it is too large."""
-    image = self_test["selftest.image"]
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape or image.size > 1 << 22:
-        raise ConversionError(f"selftest.image: expected U8 [H, W, 3] of moderate size, found {list(image.shape)}")
     worst = 0.0
-    for name, value in weights.forward(image).items():
-        stored = self_test[f"selftest.{name}"]
-        if stored.dtype != np.dtype("<f4") or stored.shape != value.shape:
-            raise ConversionError(
-                f"selftest.{name}: expected F32 {list(value.shape)}, found {stored.dtype} {list(stored.shape)}"
-            )
-        difference = float(np.abs(stored - value).max())
-        allowed = SELF_TEST_TOLERANCE * max(1.0, float(np.abs(value).max()))
-        if not difference <= allowed:  # true for NaN as well
-            raise ConversionError(
-                f"self-test: expected {name} within {allowed:g} of the stored outputs, found {difference:g} off"
-            )
-        worst = max(worst, difference)
+    index = 0
+    while _self_test_name("image", index) in self_test:
+        name = _self_test_name("image", index)
+        image = self_test[name]
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape or image.size > 1 << 22:
+            raise ConversionError(f"{name}: expected U8 [H, W, 3] of moderate size, found {list(image.shape)}")
+        for kind, value in weights.forward(image).items():
+            name = _self_test_name(kind, index)
+            stored = self_test[name]
+            if stored.dtype != np.dtype("<f4") or stored.shape != value.shape:
+                raise ConversionError(
+                    f"{name}: expected F32 {list(value.shape)}, found {stored.dtype} {list(stored.shape)}"
+                )
+            difference = float(np.abs(stored - value).max())
+            allowed = SELF_TEST_TOLERANCE * max(1.0, float(np.abs(value).max()))
+            if not difference <= allowed:  # true for NaN as well
+                raise ConversionError(
+                    f"self-test: expected {name} within {allowed:g} of the stored outputs, found {difference:g} off"
+                )
+            worst = max(worst, difference)
+        index += 1
     return worst

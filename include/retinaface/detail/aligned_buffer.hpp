@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #endif
 
-#include "../config.hpp"
+#include "../error.hpp"
 
 RETINAFACE_BEGIN_NAMESPACE
 namespace detail {
@@ -37,12 +37,12 @@ public:
 
     void reserve(std::size_t count) {
         if (count <= count_) return;
-        if (count > static_cast<std::size_t>(-1) / sizeof(T) / 2) throw std::bad_alloc();
+        if (count > static_cast<std::size_t>(-1) / sizeof(T) / 2) raise_out_of_memory();
         data_.reset();
         count_ = 0;
         const std::size_t bytes = count * sizeof(T);
         const std::size_t alignment = bytes >= kHugePage ? kHugePage : kAlignment;
-        data_ = {static_cast<T*>(::operator new(bytes, std::align_val_t{alignment})), Delete{alignment}};
+        data_ = {static_cast<T*>(::operator new (bytes, std::align_val_t{alignment})), Delete{alignment}};
         count_ = count;
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
         // Advice only: where it is refused, small pages serve.
@@ -56,7 +56,7 @@ public:
 private:
     struct Delete {
         std::size_t alignment;
-        void operator()(T* p) const noexcept { ::operator delete(p, std::align_val_t{alignment}); }
+        void operator()(T* p) const noexcept { ::operator delete (p, std::align_val_t{alignment}); }
     };
     std::unique_ptr<T, Delete> data_{nullptr, Delete{kAlignment}};
     std::size_t count_ = 0;

@@ -21,18 +21,18 @@ class Conv2d;
 
 namespace impl {
 
-/// Weights of a 3 x 3 convolution and how they run: the common part of Conv2d and Conv2dPair. Work is in tiles of 4 x 4 output pixels.
+/// How a 3 x 3 convolution runs: the common part of Conv2d and Conv2dPair. Work is in tiles of 4 x 4 output pixels.
 template <int Cin, int Cout>
 class TiledConv3x3 {
     static_assert(Cin % 8 == 0 && Cout % 8 == 0, "channel counts are multiples of 8");
 
 public:
     /// `weights` [Cout][Cin][3][3].
-    void pack(const std::vector<float>& weights, const std::vector<float>& bias, Isa isa) {
+    AlignedBuffer pack(const std::vector<float>& weights, Isa isa) {
         kernel_ = kernels::find<kernels::Conv3x3>(isa);
-        weights_ = AlignedBuffer(kernel_.packed_size(Cin, Cout));
-        kernel_.pack(weights.data(), Cin, Cout, weights_.data());
-        bias_ = copy(bias);
+        AlignedBuffer packed(kernel_.packed_size(Cin, Cout));
+        kernel_.pack(weights.data(), Cin, Cout, packed.data());
+        return packed;
     }
 
     Work work(const Shape& in) const {
@@ -45,17 +45,15 @@ public:
         return {begin / across * kTile, std::min(in.height, ((end - 1) / across + 1) * kTile)};
     }
 
-    void run(const Map& in, const kernels::Sink& first, const kernels::Sink& second, int begin, int end, float* scratch) const {
-        kernel_.run({in.data, in.pitch, in.height, in.width, Cin, Cout, weights_.data(), bias_.data(), {first, second}, begin, end,
-                     scratch});
+    void run(const Map& in, const float* weights, const float* bias, const kernels::Sink& first, const kernels::Sink& second, int begin,
+             int end, float* scratch) const {
+        kernel_.run({in.data, in.pitch, in.height, in.width, Cin, Cout, weights, bias, {first, second}, begin, end, scratch});
     }
 
     static constexpr Cost kCost = {9LL * Cin * Cout, (9LL * Cin + 1) * Cout, 3, 1};
 
 private:
     kernels::Conv3x3 kernel_;
-    AlignedBuffer weights_;
-    AlignedBuffer bias_;
 };
 
 inline kernels::Sink sink(const Map& map, Activation activation) { return {map.data, map.pitch, map.channels, activation.slope}; }
@@ -64,41 +62,33 @@ inline kernels::Sink sink(const Map& map, Activation activation) { return {map.d
 
 /// 3 x 3, stride 1.
 template <int Cin, int Cout>
-class Conv2d<Cin, Cout, 3, 1> {
+class Conv2d<Cin, Cout, 3, 1> : public Leaf {
 public:
-    static constexpr Kind kKind = Kind::leaf;
     static constexpr const char* kKernel = "conv3x3";
     static constexpr int kChannelsIn = Cin;
     static constexpr int kChannelsOut = Cout;
 
     void load(const Scope& parameters, Activation activation) {
-        name_ = parameters.name();
-        activation_ = activation;
-        conv_.pack(parameters.take("weight", {Cout, Cin, 3, 3}), parameters.take("bias", {Cout}), parameters.isa());
+        weights_ = conv_.pack(begin_load(parameters, activation, Cout, Cin, 3), parameters.isa());
     }
 
-    const std::string& name() const { return name_; }
-    Activation activation() const { return activation_; }
     Shape output(const Shape& in) const { return {in.height, in.width, Cout}; }
     Work work(const Shape& in) const { return conv_.work(in); }
     static Rows made(const Shape& in, int begin, int end) { return impl::TiledConv3x3<Cin, Cout>::made(in, begin, end); }
     static Rows needed(Rows made) { return convolution_rows(made, 1, 1); }
     void run(const Io& io, int begin, int end, float* scratch) const {
-        conv_.run(io.in, impl::sink(io.out, io.activation), {}, begin, end, scratch);
+        conv_.run(io.in, weights_.data(), bias_.data(), impl::sink(io.out, io.activation), {}, begin, end, scratch);
     }
     Cost cost() const { return conv_.kCost; }
 
 private:
     impl::TiledConv3x3<Cin, Cout> conv_;
-    Activation activation_;
-    std::string name_;
 };
 
 /// Two 3 x 3 convolutions of the same input as one, so that they share its transform. Two outputs, each with its activation.
 template <int Cin, int First, int Second>
-class Conv2dPair {
+class Conv2dPair : public Leaf {
 public:
-    static constexpr Kind kKind = Kind::leaf;
     static constexpr const char* kKernel = "conv3x3";
 
     void load(const Scope& first, Activation first_activation, const Scope& second, Activation second_activation) {
@@ -109,7 +99,8 @@ public:
         const auto append = [](std::vector<float>& to, const std::vector<float>& from) { to.insert(to.end(), from.begin(), from.end()); };
         append(weights, second.take("weight", {Second, Cin, 3, 3}));
         append(bias, second.take("bias", {Second}));
-        conv_.pack(weights, bias, first.isa());
+        weights_ = conv_.pack(weights, first.isa());
+        set_bias(bias);
     }
 
     const std::array<std::string, 2>& names() const { return names_; }
@@ -119,7 +110,8 @@ public:
     static Rows made(const Shape& in, int begin, int end) { return impl::TiledConv3x3<Cin, First + Second>::made(in, begin, end); }
     static Rows needed(Rows made) { return convolution_rows(made, 1, 1); }
     void run(const Io& io, int begin, int end, float* scratch) const {
-        conv_.run(io.in, impl::sink(io.out, io.activation), impl::sink(io.second, io.second_activation), begin, end, scratch);
+        conv_.run(io.in, weights_.data(), bias_.data(), impl::sink(io.out, io.activation), impl::sink(io.second, io.second_activation), begin,
+                  end, scratch);
     }
     Cost cost() const { return conv_.kCost; }
 
@@ -131,31 +123,26 @@ private:
 
 /// 1 x 1: a product of pixels with weights, and the addition of an upsampled map where `pass` is given one.
 template <int Cin, int Cout>
-class Conv2d<Cin, Cout, 1, 1> {
+class Conv2d<Cin, Cout, 1, 1> : public Leaf {
     static_assert(Cin % 8 == 0 && Cout % 8 == 0, "channel counts are multiples of 8");
 
 public:
-    static constexpr Kind kKind = Kind::leaf;
     static constexpr const char* kKernel = "gemm";
     static constexpr int kChannelsIn = Cin;
     static constexpr int kChannelsOut = Cout;
 
     void load(const Scope& parameters, Activation activation) {
-        pack(parameters.take("weight", {Cout, Cin, 1, 1}), parameters.take("bias", {Cout}), parameters, activation);
+        pack(begin_load(parameters, activation, Cout, Cin, 1), parameters.isa());
     }
 
     /// Weights [Cout][Cin] and biases from elsewhere; `scope` gives the name.
-    void pack(const std::vector<float>& weights, const std::vector<float>& bias, const Scope& scope, Activation activation) {
+    void load_from(const std::vector<float>& weights, const std::vector<float>& bias, const Scope& scope, Activation activation) {
         name_ = scope.name();
         activation_ = activation;
-        gemm_ = kernels::find<kernels::Gemm>(scope.isa());
-        weights_ = AlignedBuffer(gemm_.packed_size(Cin, Cout));
-        gemm_.pack(weights.data(), Cin, Cout, weights_.data());
-        bias_ = impl::copy(bias);
+        set_bias(bias);
+        pack(weights, scope.isa());
     }
 
-    const std::string& name() const { return name_; }
-    Activation activation() const { return activation_; }
     Shape output(const Shape& in) const { return {in.height, in.width, Cout}; }
     Work work(const Shape& in) const { return {in.height, 1, 0}; }
     static Rows made(const Shape&, int begin, int end) { return {begin, end}; }
@@ -174,6 +161,12 @@ public:
     void pixels(const float* src, int count, float* dst) const { product(src, Cin, count, activation_, dst, Cout, nullptr, 0); }
 
 private:
+    void pack(const std::vector<float>& weights, Isa isa) {
+        gemm_ = kernels::find<kernels::Gemm>(isa);
+        weights_ = AlignedBuffer(gemm_.packed_size(Cin, Cout));
+        gemm_.pack(weights.data(), Cin, Cout, weights_.data());
+    }
+
     /// `up`, where given, is a row of the next coarser map.
     void product(const float* src, std::ptrdiff_t src_pitch, int count, Activation activation, float* dst, std::ptrdiff_t dst_pitch,
                  const float* up, std::ptrdiff_t up_pitch) const {
@@ -181,10 +174,6 @@ private:
     }
 
     kernels::Gemm gemm_;
-    AlignedBuffer weights_;
-    AlignedBuffer bias_;
-    Activation activation_;
-    std::string name_;
 };
 
 template <int Cin, int Cout>

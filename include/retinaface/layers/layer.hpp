@@ -2,7 +2,7 @@
 //
 // A *leaf* is one operation on maps, by one kernel:
 //
-//   static constexpr Kind kKind = Kind::leaf;
+//   static constexpr Kind kKind = Kind::leaf;              (class Leaf has this, name() and activation())
 //   static constexpr const char* kKernel;                  its kernel's name, for people
 //   static constexpr int kChannelsIn, kChannelsOut;        where it follows others in Sequence or Fused, which check them
 //   void load(const Scope& parameters, Activation);        takes its tensors, packs them for parameters.isa()
@@ -27,6 +27,7 @@
 
 #include <cstdint>
 
+#include "../detail/aligned_buffer.hpp"
 #include "../weights/parameters.hpp"
 #include "map.hpp"
 
@@ -90,14 +91,31 @@ constexpr Rows convolution_rows(Rows made, int stride, int radius) {
     return {made.begin * stride - radius, (made.end - 1) * stride + radius + 1};
 }
 
-namespace impl {
+/// What leaves have in common: a name, an activation, packed weights and biases.
+class Leaf {
+public:
+    static constexpr Kind kKind = Kind::leaf;
 
-inline detail::AlignedBuffer copy(const std::vector<float>& values) {
-    detail::AlignedBuffer buffer(values.size());
-    for (std::size_t i = 0; i < values.size(); ++i) buffer.data()[i] = values[i];
-    return buffer;
-}
+    const std::string& name() const { return name_; }
+    Activation activation() const { return activation_; }
 
-}  // namespace impl
+protected:
+    /// Takes the biases and returns the weights, which the layer packs.
+    const std::vector<float>& begin_load(const Scope& parameters, Activation activation, int out, int in, int kernel) {
+        name_ = parameters.name();
+        activation_ = activation;
+        set_bias(parameters.take("bias", {out}));
+        return parameters.take("weight", {out, in, kernel, kernel});
+    }
+    void set_bias(const std::vector<float>& bias) {
+        bias_ = detail::AlignedBuffer(bias.size());
+        for (std::size_t i = 0; i < bias.size(); ++i) bias_.data()[i] = bias[i];
+    }
+
+    detail::AlignedBuffer weights_;
+    detail::AlignedBuffer bias_;
+    Activation activation_;
+    std::string name_;
+};
 }  // namespace layers
 RETINAFACE_END_NAMESPACE

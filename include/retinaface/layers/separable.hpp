@@ -8,14 +8,26 @@
 RETINAFACE_BEGIN_NAMESPACE
 namespace layers {
 
+namespace impl {
+
+/// [C][9] to [9][C].
+inline AlignedBuffer taps_first(const std::vector<float>& weights) {
+    AlignedBuffer packed(weights.size());
+    const std::size_t channels = weights.size() / 9;
+    for (std::size_t tap = 0; tap < 9; ++tap)
+        for (std::size_t c = 0; c < channels; ++c) packed.data()[tap * channels + c] = weights[c * 9 + tap];
+    return packed;
+}
+
+}  // namespace impl
+
 /// Depthwise 3 x 3 convolution with folded BatchNorm, padding 1.
 template <int C, int Stride = 1>
-class DepthwiseConv2d {
+class DepthwiseConv2d : public Leaf {
     static_assert(C % 8 == 0, "channel counts are multiples of 8");
     static_assert(Stride == 1 || Stride == 2, "stride is 1 or 2");
 
 public:
-    static constexpr Kind kKind = Kind::leaf;
     static constexpr const char* kKernel = "dwconv3x3";
     static constexpr int kChannelsIn = C;
     static constexpr int kChannelsOut = C;
@@ -23,18 +35,10 @@ public:
     static constexpr int kRadius = 1;
 
     void load(const Scope& parameters, Activation activation) {
-        name_ = parameters.name();
-        activation_ = activation;
         kernel_ = kernels::find<kernels::DepthwiseConv3x3>(parameters.isa());
-        const std::vector<float>& weights = parameters.take("weight", {C, 1, 3, 3});
-        bias_ = impl::copy(parameters.take("bias", {C}));
-        weights_ = AlignedBuffer(weights.size());
-        for (std::size_t tap = 0; tap < 9; ++tap)
-            for (std::size_t c = 0; c < C; ++c) weights_.data()[tap * C + c] = weights[c * 9 + tap];
+        weights_ = impl::taps_first(begin_load(parameters, activation, C, 1, 3));
     }
 
-    const std::string& name() const { return name_; }
-    Activation activation() const { return activation_; }
     Shape output(const Shape& in) const { return {strided(in.height, Stride), strided(in.width, Stride), C}; }
     /// The scratch is a row of zeros.
     Work work(const Shape& in) const { return {strided(in.height, Stride), 2, static_cast<std::size_t>(in.width) * C}; }
@@ -63,10 +67,6 @@ public:
 
 private:
     kernels::DepthwiseConv3x3 kernel_;
-    AlignedBuffer weights_;
-    AlignedBuffer bias_;
-    Activation activation_;
-    std::string name_;
 };
 
 /// Depthwise 3 x 3 (stride Stride), activation, pointwise 1 x 1, activation. A band of rows at a time: the depthwise rows stay in

@@ -74,7 +74,7 @@ public:
     }
 
 private:
-    std::array<Layer, N> layers_;
+    std::array<Layer, std::size_t{N}> layers_;
 };
 
 }  // namespace layers

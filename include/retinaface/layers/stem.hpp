@@ -21,13 +21,12 @@ struct Pixels {
 
 /// K x K convolution of the image, padding K / 2. Weights are kept in both colour orders: an image's bytes are never swapped.
 template <int K, int Stride, int Cout>
-class Stem {
+class Stem : public Leaf {
     static_assert(K % 2 == 1 && K <= 7, "a stem's kernel is 3, 5 or 7");
     static_assert(Cout % 8 == 0, "channel counts are multiples of 8");
     static_assert(Stride >= 1 && Stride <= 4, "a stem's stride is 1 to 4");
 
 public:
-    static constexpr Kind kKind = Kind::leaf;
     static constexpr const char* kKernel = "stem";
     static constexpr int kChannelsIn = 3;
     static constexpr int kChannelsOut = Cout;
@@ -36,14 +35,11 @@ public:
     static constexpr int kRadius = K / 2;
 
     void load(const Scope& parameters, Activation activation) {
-        name_ = parameters.name();
-        activation_ = activation;
         load_ = kernels::find<kernels::LoadPixels<K, Stride, Cout>>(parameters.isa());
         stem_ = kernels::find<kernels::Stem<K, Stride, Cout>>(parameters.isa());
-        const std::vector<float>& weights = parameters.take("weight", {Cout, 3, K, K});
-        bias_ = impl::copy(parameters.take("bias", {Cout}));
+        const std::vector<float>& weights = begin_load(parameters, activation, Cout, 3, K);
         for (int swapped = 0; swapped < 2; ++swapped) {
-            AlignedBuffer& packed = weights_[swapped];
+            AlignedBuffer& packed = swapped != 0 ? swapped_weights_ : weights_;
             packed = AlignedBuffer(weights.size());
             float* dst = packed.data();
             for (int tap = 0; tap < K * K; ++tap)
@@ -53,8 +49,6 @@ public:
         }
     }
 
-    const std::string& name() const { return name_; }
-    Activation activation() const { return activation_; }
     Shape output(const Shape& in) const { return {strided(in.height, Stride), strided(in.width, Stride), Cout}; }
     Work work(const Shape& in) const { return {strided(in.height, Stride), 1, K * row_size(in.width)}; }
     static Rows made(const Shape&, int begin, int end) { return {begin, end}; }
@@ -68,7 +62,7 @@ public:
         for (int y = begin; y < end; ++y) {
             const int top = y * Stride - kRadius;
             for (next = std::max(next, top); next < top + K; ++next) load_row(*io.image, next, slot(next - first));
-            const float* rows[K];
+            const float* rows[std::size_t{K}];
             for (int k = 0; k < K; ++k) rows[k] = slot(top + k - first);
             row(*io.image, rows, io.activation, io.out.row(y));
         }
@@ -86,17 +80,14 @@ public:
     }
     /// One output row from K staged rows.
     void row(const Pixels& pixels, const float* const* rows, Activation activation, float* dst) const {
-        stem_.run({rows, pixels.width, bytes_per_pixel(pixels.image.format), weights_[pixels.swapped ? 1 : 0].data(), bias_.data(),
+        stem_.run({rows, pixels.width, bytes_per_pixel(pixels.image.format), (pixels.swapped ? swapped_weights_ : weights_).data(), bias_.data(),
                    activation.slope, dst});
     }
 
 private:
     kernels::LoadPixels<K, Stride, Cout> load_;
     kernels::Stem<K, Stride, Cout> stem_;
-    AlignedBuffer weights_[2];
-    AlignedBuffer bias_;
-    Activation activation_;
-    std::string name_;
+    AlignedBuffer swapped_weights_;  ///< for images of the other colour order
 };
 
 }  // namespace layers

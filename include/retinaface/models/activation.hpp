@@ -8,16 +8,21 @@
 RETINAFACE_BEGIN_NAMESPACE
 namespace models {
 
-/// The activation that a weights file states (metadata `slope`, of a leaky ReLU; 0: ReLU), else `otherwise`. Throws Error (mismatch)
-/// for a slope that is no number in 0..1.
-inline layers::Activation stated_activation(const Weights& weights, layers::Activation otherwise) {
-    const auto found = weights.metadata().find("slope");
-    if (found == weights.metadata().end()) return otherwise;
+/// The activation that a weights file states (metadata `slope`, of a leaky ReLU; 0: ReLU), else `otherwise`. Error (mismatch) for a slope
+/// that is no number in 0..1.
+inline Result<layers::Activation> check_activation(const Weights& weights, layers::Activation otherwise = {}) {
+    const std::string* const stated = weights.find_metadata("slope");
+    if (stated == nullptr) return otherwise;
     char* end = nullptr;
-    const float slope = std::strtof(found->second.c_str(), &end);
-    if (found->second.empty() || *end != '\0' || !(slope >= 0 && slope <= 1))
-        throw Error(ErrorCode::mismatch, "weights: slope must be a number in 0..1, found '" + found->second + "'");
-    return {slope};
+    const float slope = std::strtof(stated->c_str(), &end);
+    if (stated->empty() || *end != '\0' || !(slope >= 0 && slope <= 1))
+        return Error(ErrorCode::mismatch, "weights: slope must be a number in 0..1, found '" + *stated + "'");
+    return layers::Activation{slope};
+}
+
+/// The same of weights that passed the check.
+inline layers::Activation stated_activation(const Weights& weights, layers::Activation otherwise) {
+    return check_activation(weights, otherwise).value();
 }
 
 }  // namespace models

@@ -22,22 +22,19 @@ struct HeadLayout {
 
 /// Class logits as a layer: 1 x 1, so few outputs that each is a dot product.
 template <int C, int Outputs>
-class ClassHead {
+class ClassHead : public layers::Leaf {
     static_assert(C % 8 == 0, "channel counts are multiples of 8");
 
 public:
-    static constexpr layers::Kind kKind = layers::Kind::leaf;
     static constexpr const char* kKernel = "class_logits";
 
-    void load(const layers::Scope& parameters, layers::Activation) {
-        name_ = parameters.name();
+    void load(const layers::Scope& parameters) {
         kernel_ = kernels::find<kernels::ClassLogits<Outputs>>(parameters.isa());
-        weights_ = layers::impl::copy(parameters.take("weight", {Outputs, C, 1, 1}));
-        bias_ = layers::impl::copy(parameters.take("bias", {Outputs}));
+        const std::vector<float>& weights = begin_load(parameters, layers::kIdentity, Outputs, C, 1);
+        weights_ = layers::AlignedBuffer(weights.size());
+        std::copy(weights.begin(), weights.end(), weights_.data());
     }
 
-    const std::string& name() const { return name_; }
-    layers::Activation activation() const { return layers::kIdentity; }
     layers::Shape output(const layers::Shape& in) const { return {in.height, in.width, Outputs}; }
     layers::Work work(const layers::Shape& in) const { return {in.height, 1, 0}; }
     static layers::Rows made(const layers::Shape&, int begin, int end) { return {begin, end}; }
@@ -49,9 +46,6 @@ public:
 
 private:
     kernels::ClassLogits<Outputs> kernel_;
-    layers::AlignedBuffer weights_;
-    layers::AlignedBuffer bias_;
-    std::string name_;
 };
 
 template <int C, int Anchors>
@@ -60,7 +54,7 @@ public:
     static constexpr HeadLayout kLayout{Anchors};
 
     void load(const layers::Scope& parameters) {
-        classes_.load(parameters["class"], layers::kIdentity);
+        classes_.load(parameters["class"]);
         const layers::Scope box = parameters["box"], landmark = parameters["landmark"];
         box_name_ = box.name();
         landmark_name_ = landmark.name();
@@ -72,7 +66,7 @@ public:
         append(bias, landmark.take("bias", {kLayout.landmark_size()}));
         weights.resize(static_cast<std::size_t>(kLayout.row_size()) * C);
         bias.resize(static_cast<std::size_t>(kLayout.row_size()));
-        deltas_.pack(weights, bias, box, layers::kIdentity);
+        deltas_.load_from(weights, bias, box, layers::kIdentity);
     }
 
     const ClassHead<C, kLayout.class_size()>& classes() const { return classes_; }

@@ -13,11 +13,10 @@ class RetinaFace final : public Network {
     using Head = typename Architecture::Head;
 
 public:
-    /// Throws Error (mismatch) where the tensors are not the architecture's.
-    RetinaFace(const Weights& weights, const Profile& profile, Isa isa)
-        : Network(profile, isa, Architecture::kAnchors, Head::kLayout) {
-        const layers::Activation activation = Architecture::activation(weights, profile);
-        detail::Parameters parameters(weights, isa);
+    /// The caller asks `parameters` whether all tensors were the architecture's.
+    RetinaFace(detail::Parameters& parameters, const Profile& profile)
+        : Network(profile, parameters.isa(), Architecture::kAnchors, Head::kLayout) {
+        const layers::Activation activation = Architecture::activation(parameters.weights(), profile);
         const layers::Scope root = parameters.root();
         backbone_.load(root["backbone"], activation);
         neck_.load(root["fpn"], activation);
@@ -26,8 +25,9 @@ public:
             context_[level].load(root["context"][p], activation);
             heads_[level].load(root["head"][p]);
         }
-        parameters.finish();
     }
+    /// Throws Error (mismatch) where they are not.
+    RetinaFace(const Weights& weights, const Profile& profile, Isa isa) : RetinaFace(detail::Parameters(weights, isa), profile) {}
 
     /// The network, whatever a pass makes of it (passes/).
     template <class Pass>
@@ -48,6 +48,10 @@ public:
     }
 
 private:
+    RetinaFace(detail::Parameters&& parameters, const Profile& profile) : RetinaFace(parameters, profile) {
+        parameters.finish().value();
+    }
+
     void lay_out(passes::Layout& layout) const override { forward(layout); }
 
     typename Architecture::Backbone backbone_;

@@ -26,7 +26,6 @@ class Inference {
 public:
     /// `image` has the size of `input`, without its padding.
     Outputs run(const models::Network& network, const ImageView& image, const InputSize& input, const detail::Parallel& parallel) {
-        validate(image);
         const layers::Pixels pixels = pixels_of(image, input, network.profile());
         network.plan(pixels.shape(), parallel.threads(), plan_);
         arena_.reserve(plan_.size);

@@ -12,8 +12,8 @@ namespace stages {
 /// Memory of the steps before the network. One thread at a time.
 class Preprocessor {
 public:
-    /// The image turned upright, in packed colours: itself where nothing is to do, else valid until the next call. Throws Error
-    /// (invalid_argument) for an image that is not valid.
+    /// The image turned upright, in packed colours: itself where nothing is to do, else valid until the next call. `image` is
+    /// one that check() passes.
     ImageView upright(const ImageView& image, Rotation rotation, const detail::Parallel& parallel, const detail::YuvKernels& kernels) {
         return upright_.convert(image, rotation, parallel, kernels);
     }

@@ -12,6 +12,7 @@
 
 #include "../error.hpp"
 #include "../span.hpp"
+#include "hash.hpp"
 
 namespace retinaface::embedded {
 struct EmbeddedFile;
@@ -53,28 +54,49 @@ public:
     static constexpr std::size_t kMaxHeader = std::size_t{1} << 20;
     static constexpr std::size_t kMaxFile = std::size_t{1} << 30;
 
-    /// Reads a file. Throws Error (io, bad_format).
-    static Weights load(const std::string& path);
+    /// Reads a file. Throws Error (io, bad_format, damaged).
+    static Weights load(const std::string& path) { return read_file(path).value(); }
     static Result<Weights> try_load(const std::string& path) noexcept {
-        return detail::as_result([&] { return load(path); });
+        return detail::as_result([&] { return read_file(path); });
     }
 
-    /// Parses `size` bytes of a weights file; they are not kept. Throws Error (bad_format).
-    static Weights from_memory(const void* data, std::size_t size);
+    /// Parses `size` bytes of a weights file; they are not kept. Throws Error (bad_format, damaged).
+    static Weights from_memory(const void* data, std::size_t size) { return read(data, size, Check::hash).value(); }
     static Result<Weights> try_from_memory(const void* data, std::size_t size) noexcept {
-        return detail::as_result([&] { return from_memory(data, size); });
+        return detail::as_result([&] { return read(data, size, Check::hash); });
     }
 
-    /// Reads a file compiled into the program (weights/embedded.hpp). Throws Error (bad_format).
-    static Weights from_embedded(const embedded::EmbeddedFile& file);
+    /// Reads a file compiled into the program (weights/embedded.hpp), whose hash was checked when the program was built. Throws Error
+    /// (bad_format).
+    static Weights from_embedded(const embedded::EmbeddedFile& file) { return read_embedded(file).value(); }
+    static Result<Weights> try_from_embedded(const embedded::EmbeddedFile& file) noexcept {
+        return detail::as_result([&] { return read_embedded(file); });
+    }
+
+    /// Tensors made in the program; taken as they are: `shape` and `values` (or `bytes`, of U8) belong together.
+    static Weights from_tensors(std::map<std::string, std::string> metadata, std::vector<Tensor> tensors) {
+        Weights weights;
+        weights.metadata_ = std::move(metadata);
+        weights.tensors_ = std::move(tensors);
+        return weights;
+    }
 
     const std::map<std::string, std::string>& metadata() const noexcept { return metadata_; }
     /// The value of a metadata key; throws Error (bad_format) where the file has none.
     const std::string& metadata(const std::string& key) const {
-        const auto found = metadata_.find(key);
-        if (found == metadata_.end()) throw Error(ErrorCode::bad_format, "weights: metadata has no key '" + key + "'");
-        return found->second;
+        const std::string* const value = find_metadata(key);
+        if (value == nullptr) detail::raise(Error(ErrorCode::bad_format, "weights: metadata has no key '" + key + "'"));
+        return *value;
     }
+    /// nullptr where there is none.
+    const std::string* find_metadata(const std::string& key) const noexcept {
+        const auto found = metadata_.find(key);
+        return found == metadata_.end() ? nullptr : &found->second;
+    }
+
+    /// Whether the file carries a hash of all its bytes (it fits then). Files of format retinaface-weights-1 carry none: damage to them
+    /// goes unseen.
+    bool has_hash() const noexcept { return has_hash_; }
 
     /// Tensors in the order of their data.
     const std::vector<Tensor>& tensors() const noexcept { return tensors_; }
@@ -86,18 +108,33 @@ public:
     }
 
 private:
+    enum class Check { hash, container };
+    static Result<Weights> read(const void* data, std::size_t size, Check check);
+    static Result<Weights> read_file(const std::string& path);
+    static Result<Weights> read_embedded(const embedded::EmbeddedFile& file);
+
     std::map<std::string, std::string> metadata_;
     std::vector<Tensor> tensors_;
+    bool has_hash_ = false;
 };
 
 namespace detail {
 
-[[noreturn]] inline void bad_weights(const std::string& what) { throw Error(ErrorCode::bad_format, "weights: " + what); }
+inline Error bad_weights(const std::string& what) { return {ErrorCode::bad_format, "weights: " + what}; }
 
-/// The part of JSON that a safetensors header uses: objects, strings, arrays of non-negative integers.
+/// The part of JSON that a safetensors header uses: objects, strings, arrays of non-negative integers. The first mistake is kept and ends
+/// the text: what is read after it is empty.
 class HeaderParser {
 public:
     HeaderParser(const char* text, std::size_t size) : text_(text), size_(size) {}
+
+    bool failed() const noexcept { return !mistake_.empty(); }
+    Error error() const { return bad_weights(mistake_); }
+    /// Notes a mistake.
+    void refuse(const std::string& what) {
+        if (!failed()) mistake_ = what;
+        pos_ = size_;
+    }
 
     /// Calls `member(key)` for each member of an object; the callee consumes the value. Duplicate keys are refused.
     template <class Member>
@@ -108,25 +145,26 @@ public:
         do {
             std::string key = string("a key of " + what);
             expect(':', "behind key '" + key + "' of " + what);
+            if (failed()) return;
             member(key);
             keys.push_back(std::move(key));
         } while (accept(','));
         expect('}', "at the end of " + what);
         std::sort(keys.begin(), keys.end());
         const auto twice = std::adjacent_find(keys.begin(), keys.end());
-        if (twice != keys.end()) bad_weights("header: duplicate key '" + *twice + "' in " + what);
+        if (twice != keys.end() && !failed()) refuse("header: duplicate key '" + *twice + "' in " + what);
     }
 
     std::string string(const std::string& what) {
         skip_space();
-        if (at_end() || text_[pos_] != '"') fail("expected a string for " + what);
+        if (at_end() || text_[pos_] != '"') return fail("expected a string for " + what), std::string();
         ++pos_;
         std::string out;
         for (;;) {
-            if (at_end()) fail("unterminated string in " + what);
+            if (at_end()) return fail("unterminated string in " + what), std::string();
             const unsigned char c = static_cast<unsigned char>(text_[pos_++]);
             if (c == '"') return out;
-            if (c < 0x20) fail("control character in a string of " + what);
+            if (c < 0x20) return fail("control character in a string of " + what), std::string();
             if (c == '\\')
                 escape(out, what);
             else
@@ -139,7 +177,7 @@ public:
         expect('[', "at the start of " + what);
         if (accept(']')) return out;
         do {
-            if (out.size() == most) fail("more than " + std::to_string(most) + " numbers in " + what);
+            if (out.size() == most) return fail("more than " + std::to_string(most) + " numbers in " + what), out;
             out.push_back(integer(what));
         } while (accept(','));
         expect(']', "at the end of " + what);
@@ -152,7 +190,7 @@ public:
     }
 
 private:
-    [[noreturn]] void fail(const std::string& what) const { bad_weights("header: byte " + std::to_string(pos_) + ": " + what); }
+    void fail(const std::string& what) { refuse("header: byte " + std::to_string(pos_) + ": " + what); }
     bool at_end() const { return pos_ >= size_; }
     void skip_space() {
         while (!at_end() && (text_[pos_] == ' ' || text_[pos_] == '\t' || text_[pos_] == '\n' || text_[pos_] == '\r')) ++pos_;
@@ -173,10 +211,10 @@ private:
         std::int64_t value = 0;
         while (!at_end() && text_[pos_] >= '0' && text_[pos_] <= '9') {
             value = value * 10 + (text_[pos_++] - '0');
-            if (value > (std::int64_t{1} << 53)) fail("number too large in " + what);
+            if (value > (std::int64_t{1} << 53)) return fail("number too large in " + what), 0;
         }
-        if (pos_ == start) fail("expected a non-negative integer in " + what);
-        if (text_[start] == '0' && pos_ - start > 1) fail("leading zero in " + what);
+        if (pos_ == start) return fail("expected a non-negative integer in " + what), 0;
+        if (text_[start] == '0' && pos_ - start > 1) return fail("leading zero in " + what), 0;
         return value;
     }
 
@@ -184,8 +222,11 @@ private:
         unsigned value = 0;
         for (int i = 0; i < 4; ++i) {
             const char c = at_end() ? '\0' : text_[pos_];
-            const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-            if (digit < 0) fail("bad \\u escape in " + what);
+            const int digit = c >= '0' && c <= '9'   ? c - '0'
+                              : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                              : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                                     : -1;
+            if (digit < 0) return fail("bad \\u escape in " + what), 0;
             value = value * 16 + static_cast<unsigned>(digit);
             ++pos_;
         }
@@ -204,17 +245,17 @@ private:
             case 'r': out += '\r'; return;
             case 't': out += '\t'; return;
             case 'u': break;
-            default: fail("bad escape in a string of " + what);
+            default: return fail("bad escape in a string of " + what);
         }
         unsigned code = hex4(what);
         if (code >= 0xD800 && code < 0xDC00) {
-            if (pos_ + 2 > size_ || text_[pos_] != '\\' || text_[pos_ + 1] != 'u') fail("lone surrogate in " + what);
+            if (pos_ + 2 > size_ || text_[pos_] != '\\' || text_[pos_ + 1] != 'u') return fail("lone surrogate in " + what);
             pos_ += 2;
             const unsigned low = hex4(what);
-            if (low < 0xDC00 || low > 0xDFFF) fail("lone surrogate in " + what);
+            if (low < 0xDC00 || low > 0xDFFF) return fail("lone surrogate in " + what);
             code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
         } else if (code >= 0xDC00 && code < 0xE000) {
-            fail("lone surrogate in " + what);
+            return fail("lone surrogate in " + what);
         }
         const auto put = [&](unsigned byte) { out += static_cast<char>(static_cast<unsigned char>(byte)); };
         if (code < 0x80) {
@@ -237,6 +278,7 @@ private:
     const char* text_;
     std::size_t size_;
     std::size_t pos_ = 0;
+    std::string mistake_;
 };
 
 /// IEEE half precision to single, exactly.
@@ -278,8 +320,8 @@ struct TensorEntry {
 
 inline TensorEntry parse_tensor_entry(HeaderParser& parser, const std::string& name) {
     const std::string what = "tensor '" + name + "'";
-    if (name.empty()) bad_weights("header: a tensor without a name");
     TensorEntry entry;
+    if (name.empty()) return parser.refuse("header: a tensor without a name"), entry;
     entry.tensor.name = name;
     bool has_dtype = false, has_shape = false, has_offsets = false;
     parser.object(what, [&](const std::string& key) {
@@ -292,126 +334,175 @@ inline TensorEntry parse_tensor_entry(HeaderParser& parser, const std::string& n
             else if (dtype == "U8")
                 entry.tensor.dtype = Tensor::Dtype::u8;
             else
-                bad_weights(what + ": dtype must be F32, F16 or U8, found " + dtype);
+                parser.refuse(what + ": dtype must be F32, F16 or U8, found " + dtype);
             has_dtype = true;
         } else if (key == "shape") {
             entry.tensor.shape = parser.integers("shape of " + what, 8);
             has_shape = true;
         } else if (key == "data_offsets") {
             const auto offsets = parser.integers("data_offsets of " + what, 2);
-            if (offsets.size() != 2) bad_weights(what + ": data_offsets must be 2 numbers, found " + std::to_string(offsets.size()));
+            if (offsets.size() != 2)
+                return parser.refuse(what + ": data_offsets must be 2 numbers, found " + std::to_string(offsets.size()));
             entry.begin = offsets[0];
             entry.end = offsets[1];
             has_offsets = true;
         } else {
-            bad_weights(what + ": unknown key '" + key + "'");
+            parser.refuse(what + ": unknown key '" + key + "'");
         }
     });
-    if (!has_dtype) bad_weights(what + ": has no dtype");
-    if (!has_shape) bad_weights(what + ": has no shape");
-    if (!has_offsets) bad_weights(what + ": has no data_offsets");
+    if (parser.failed()) return entry;
+    if (!has_dtype) return parser.refuse(what + ": has no dtype"), entry;
+    if (!has_shape) return parser.refuse(what + ": has no shape"), entry;
+    if (!has_offsets) return parser.refuse(what + ": has no data_offsets"), entry;
     if (entry.end < entry.begin)
-        bad_weights(what + ": data_offsets run backwards: [" + std::to_string(entry.begin) + ", " + std::to_string(entry.end) + "]");
+        return parser.refuse(what + ": data_offsets run backwards: [" + std::to_string(entry.begin) + ", " +
+                             std::to_string(entry.end) + "]"),
+               entry;
 
     const std::int64_t element = entry.tensor.dtype == Tensor::Dtype::f32 ? 4 : entry.tensor.dtype == Tensor::Dtype::f16 ? 2 : 1;
     std::int64_t bytes = element;
     for (const std::int64_t dimension : entry.tensor.shape) {
         if (dimension != 0 && bytes > static_cast<std::int64_t>(Weights::kMaxFile) / dimension)
-            bad_weights(what + ": shape " + to_string(entry.tensor.shape) + " is too large");
+            return parser.refuse(what + ": shape " + to_string(entry.tensor.shape) + " is too large"), entry;
         bytes *= dimension;
     }
     if (bytes != entry.end - entry.begin)
-        bad_weights(what + ": shape " + to_string(entry.tensor.shape) + " of " + to_string(entry.tensor.dtype) + " takes " +
-                    std::to_string(bytes) + " bytes, data_offsets span " + std::to_string(entry.end - entry.begin));
+        parser.refuse(what + ": shape " + to_string(entry.tensor.shape) + " of " + to_string(entry.tensor.dtype) + " takes " +
+                      std::to_string(bytes) + " bytes, data_offsets span " + std::to_string(entry.end - entry.begin));
     return entry;
 }
 
-inline void decode_tensor(Tensor& tensor, const unsigned char* data, std::size_t bytes) {
+/// False, and `bad` the index of the value, where one is not finite.
+inline bool decode_tensor(Tensor& tensor, const unsigned char* data, std::size_t bytes, std::size_t& bad) {
     if (tensor.dtype == Tensor::Dtype::u8) {
         tensor.bytes.assign(data, data + bytes);
-        return;
+        return true;
     }
     const bool half = tensor.dtype == Tensor::Dtype::f16;
     const std::size_t count = bytes / (half ? 2 : 4);
     tensor.values.resize(count);
     for (std::size_t i = 0; i < count; ++i) {
         std::uint32_t bits = 0;  // little-endian on any machine
-        for (std::size_t b = 0; b < (half ? 2u : 4u); ++b) bits |= static_cast<std::uint32_t>(data[i * (half ? 2 : 4) + b]) << (8 * b);
+        for (std::size_t b = 0; b < (half ? 2u : 4u); ++b)
+            bits |= static_cast<std::uint32_t>(data[i * (half ? 2 : 4) + b]) << (8 * b);
         float value;
         if (half)
             value = half_to_float(static_cast<std::uint16_t>(bits));
         else
             std::memcpy(&value, &bits, sizeof value);
-        if (!is_finite(value)) bad_weights("tensor '" + tensor.name + "': value " + std::to_string(i) + " is not finite");
+        bad = i;
+        if (!is_finite(value)) return false;
         tensor.values[i] = value;
     }
+    return true;
 }
 
 struct FileCloser {
     void operator()(std::FILE* file) const { std::fclose(file); }
 };
 
+/// Holds a file against the hash that it carries: `"hash":"blake2b-128:..."` in its metadata, made over all bytes of the file with zeros
+/// for the digits. Files of format 2 have one. Both are looked for in the text, before it is parsed: a bit that flips in one of them
+/// cannot hide the other. False: it carries none.
+inline Result<bool> check_hash(const unsigned char* bytes, std::size_t size, std::size_t header) {
+    static constexpr char kHash[] = "\"hash\":\"blake2b-128:", kFormat[] = "\"format\":\"retinaface-weights-2\"";
+    const char* const text = reinterpret_cast<const char*>(bytes) + 8;
+    const char* const end = text + header;
+    const auto find = [&](const char* from, const char* literal, std::size_t length) {
+        return std::search(from, end, literal, literal + length);
+    };
+    const auto damaged = [](const std::string& what) { return Error(ErrorCode::damaged, "weights: damaged: " + what); };
+
+    const char* const hash = find(text, kHash, sizeof kHash - 1);
+    if (hash == end) {
+        if (find(text, kFormat, sizeof kFormat - 1) != end)
+            return damaged("a file of format retinaface-weights-2 without its hash");
+        return false;
+    }
+    const char* const digits = hash + (sizeof kHash - 1);
+    if (static_cast<std::size_t>(end - digits) < Blake2b128::kDigits) return damaged("the hash is cut short");
+    const auto before = static_cast<std::size_t>(digits - reinterpret_cast<const char*>(bytes));
+    const std::string zeros(Blake2b128::kDigits, '0');
+    Blake2b128 sum;
+    sum.add(bytes, before);
+    sum.add(zeros.data(), zeros.size());
+    sum.add(bytes + before + zeros.size(), size - before - zeros.size());
+    const std::array<char, Blake2b128::kDigits> found = sum.digits();
+    if (!std::equal(found.begin(), found.end(), digits))
+        return damaged("the hash of its bytes is " + std::string(found.begin(), found.end()) + ", not the one it carries");
+    return true;
+}
+
 }  // namespace detail
 
-inline Weights Weights::from_memory(const void* data, std::size_t size) {
+inline Result<Weights> Weights::read(const void* data, std::size_t size, Check check) {
+    const auto bad = [](const std::string& what) { return detail::bad_weights(what); };
     const auto* const bytes = static_cast<const unsigned char*>(data);
-    if (data == nullptr || size < 8)
-        detail::bad_weights("expected at least 8 bytes, found " + std::to_string(data == nullptr ? 0 : size));
-    if (size > kMaxFile) detail::bad_weights("larger than " + std::to_string(kMaxFile) + " bytes");
+    if (data == nullptr || size < 8) return bad("expected at least 8 bytes, found " + std::to_string(data == nullptr ? 0 : size));
+    if (size > kMaxFile) return bad("larger than " + std::to_string(kMaxFile) + " bytes");
     std::uint64_t header = 0;
     for (int i = 0; i < 8; ++i) header |= static_cast<std::uint64_t>(bytes[i]) << (8 * i);
     if (header > kMaxHeader)
-        detail::bad_weights("header of " + std::to_string(header) + " bytes, at most " + std::to_string(kMaxHeader) +
-                            " are accepted (not a safetensors file?)");
+        return bad("header of " + std::to_string(header) + " bytes, at most " + std::to_string(kMaxHeader) +
+                   " are accepted (not a safetensors file, or damaged?)");
     if (header > size - 8)
-        detail::bad_weights("header of " + std::to_string(header) + " bytes runs past the end: " + std::to_string(size - 8) +
-                            " bytes follow (truncated?)");
-    const std::size_t data_size = size - 8 - static_cast<std::size_t>(header);
-    const unsigned char* const buffer = bytes + 8 + header;
+        return bad("header of " + std::to_string(header) + " bytes runs past the end: " + std::to_string(size - 8) +
+                   " bytes follow (truncated or damaged?)");
+    const auto header_size = static_cast<std::size_t>(header);
+    const Result<bool> hashed = check == Check::hash ? detail::check_hash(bytes, size, header_size) : Result<bool>(true);
+    if (!hashed) return hashed.error();
+    const std::size_t data_size = size - 8 - header_size;
+    const unsigned char* const buffer = bytes + 8 + header_size;
 
     Weights weights;
     std::vector<detail::TensorEntry> entries;
-    detail::HeaderParser parser(reinterpret_cast<const char*>(bytes + 8), static_cast<std::size_t>(header));
-    if (header == 0 || bytes[8] != '{') detail::bad_weights("header: expected '{' as its first byte");
+    detail::HeaderParser parser(reinterpret_cast<const char*>(bytes + 8), header_size);
+    if (header == 0 || bytes[8] != '{') return bad("header: expected '{' as its first byte (damaged?)");
     parser.object("the header", [&](const std::string& key) {
         if (key == "__metadata__")
-            parser.object("__metadata__", [&](const std::string& name) {
-                weights.metadata_[name] = parser.string("metadata '" + name + "'");
-            });
+            parser.object("__metadata__",
+                          [&](const std::string& name) { weights.metadata_[name] = parser.string("metadata '" + name + "'"); });
         else
             entries.push_back(detail::parse_tensor_entry(parser, key));
     });
     parser.end();
+    if (parser.failed()) return parser.error();
+    const std::string* const format = weights.find_metadata("format");
+    weights.has_hash_ = format != nullptr && *format == "retinaface-weights-2";
+    if (weights.has_hash_ && !*hashed)
+        return Error(ErrorCode::damaged, "weights: damaged: a file of format retinaface-weights-2 without its hash");
 
     std::sort(entries.begin(), entries.end(), [](const detail::TensorEntry& a, const detail::TensorEntry& b) {
         return a.begin != b.begin ? a.begin < b.begin : a.end < b.end;
     });
     std::int64_t position = 0;
-    for (detail::TensorEntry& entry : entries) {
+    for (const detail::TensorEntry& entry : entries) {
         const std::string what = "tensor '" + entry.tensor.name + "'";
         if (entry.begin < position)
-            detail::bad_weights(what + ": overlaps the tensor before it (starts at " + std::to_string(entry.begin) + ", expected " +
-                                std::to_string(position) + ")");
-        if (entry.begin > position)
-            detail::bad_weights(what + ": gap of " + std::to_string(entry.begin - position) + " bytes before it");
+            return bad(what + ": overlaps the tensor before it (starts at " + std::to_string(entry.begin) + ", expected " +
+                       std::to_string(position) + ")");
+        if (entry.begin > position) return bad(what + ": gap of " + std::to_string(entry.begin - position) + " bytes before it");
         if (static_cast<std::uint64_t>(entry.end) > data_size)
-            detail::bad_weights(what + ": ends at byte " + std::to_string(entry.end) + " of " + std::to_string(data_size) + " (truncated?)");
+            return bad(what + ": ends at byte " + std::to_string(entry.end) + " of " + std::to_string(data_size) +
+                       " (truncated?)");
         position = entry.end;
     }
     if (static_cast<std::uint64_t>(position) != data_size)
-        detail::bad_weights(std::to_string(data_size - static_cast<std::uint64_t>(position)) + " bytes behind the last tensor");
+        return bad(std::to_string(data_size - static_cast<std::uint64_t>(position)) + " bytes behind the last tensor");
 
     weights.tensors_.reserve(entries.size());
     for (detail::TensorEntry& entry : entries) {
-        detail::decode_tensor(entry.tensor, buffer + entry.begin, static_cast<std::size_t>(entry.end - entry.begin));
+        std::size_t value = 0;
+        if (!detail::decode_tensor(entry.tensor, buffer + entry.begin, static_cast<std::size_t>(entry.end - entry.begin), value))
+            return bad("tensor '" + entry.tensor.name + "': value " + std::to_string(value) + " is not finite");
         weights.tensors_.push_back(std::move(entry.tensor));
     }
     return weights;
 }
 
-inline Weights Weights::load(const std::string& path) {
+inline Result<Weights> Weights::read_file(const std::string& path) {
     const std::unique_ptr<std::FILE, detail::FileCloser> file(std::fopen(path.c_str(), "rb"));
-    if (!file) throw Error(ErrorCode::io, path + ": cannot be opened");
+    if (!file) return Error(ErrorCode::io, path + ": cannot be opened");
     std::vector<unsigned char> bytes;
     // Sizes are not asked for beforehand: pipes have none, and directories open but do not read.
     for (std::size_t got = 0, chunk = std::size_t{1} << 20;; chunk = std::min(bytes.size(), kMaxFile)) {
@@ -419,17 +510,15 @@ inline Weights Weights::load(const std::string& path) {
         const std::size_t n = std::fread(bytes.data() + got, 1, chunk, file.get());
         got += n;
         if (n < chunk) {
-            if (std::ferror(file.get())) throw Error(ErrorCode::io, path + ": cannot be read");
+            if (std::ferror(file.get())) return Error(ErrorCode::io, path + ": cannot be read");
             bytes.resize(got);
             break;
         }
-        if (got > kMaxFile) throw Error(ErrorCode::bad_format, path + ": larger than " + std::to_string(kMaxFile) + " bytes");
+        if (got > kMaxFile) return Error(ErrorCode::bad_format, path + ": larger than " + std::to_string(kMaxFile) + " bytes");
     }
-    try {
-        return from_memory(bytes.data(), bytes.size());
-    } catch (const Error& error) {
-        throw Error(error.code(), path + ": " + error.what());
-    }
+    Result<Weights> weights = read(bytes.data(), bytes.size(), Check::hash);
+    if (!weights) return Error(weights.error().code(), path + ": " + weights.error().what());
+    return weights;
 }
 
 RETINAFACE_END_NAMESPACE

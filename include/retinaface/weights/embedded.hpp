@@ -49,14 +49,16 @@ inline bool decode_base64(const char* text, std::vector<unsigned char>& out) {
 
 }  // namespace detail
 
-inline Weights Weights::from_embedded(const embedded::EmbeddedFile& file) {
+inline Result<Weights> Weights::read_embedded(const embedded::EmbeddedFile& file) {
     std::vector<unsigned char> bytes;
     bytes.reserve(file.byte_size);
     for (std::size_t i = 0; i < file.chunk_count; ++i)
-        if (!detail::decode_base64(file.chunks[i], bytes)) detail::bad_weights("embedded chunk " + std::to_string(i) + " is not base64");
+        if (!detail::decode_base64(file.chunks[i], bytes))
+            return detail::bad_weights("embedded chunk " + std::to_string(i) + " is not base64");
     if (bytes.size() != file.byte_size)
-        detail::bad_weights("embedded file: expected " + std::to_string(file.byte_size) + " bytes, found " + std::to_string(bytes.size()));
-    return from_memory(bytes.data(), bytes.size());
+        return detail::bad_weights("embedded file: expected " + std::to_string(file.byte_size) + " bytes, found " +
+                                   std::to_string(bytes.size()));
+    return read(bytes.data(), bytes.size(), Check::container);
 }
 
 RETINAFACE_END_NAMESPACE

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <initializer_list>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -22,7 +23,7 @@ public:
         /// Instruction set to pack for.
         Isa isa() const noexcept { return root_.isa_; }
 
-        /// Values of tensor `name` of this scope; throws Error (mismatch) where it is missing or of another shape.
+        /// Values of tensor `name` of this scope. Where it is missing or of another shape they are zeros, and finish() says so.
         const std::vector<float>& take(const char* name, std::initializer_list<std::int64_t> shape) const {
             return root_.take((*this)[name].name_, shape);
         }
@@ -40,30 +41,46 @@ public:
 
     Scope root() { return {*this, ""}; }
 
-    /// Throws Error (mismatch) if the file has a tensor that nobody took, the self-test aside.
-    void finish() const {
+    const Weights& weights() const noexcept { return weights_; }
+    Isa isa() const noexcept { return isa_; }
+
+    /// Error (mismatch): the first tensor that did not fit, else one that nobody took, the self-test aside.
+    Result<void> finish() const {
+        if (!mistake_.empty()) return Error(ErrorCode::mismatch, "weights: " + mistake_);
         for (const Tensor& tensor : weights_.tensors())
             if (taken_.count(tensor.name) == 0 && tensor.name.rfind("selftest.", 0) != 0)
-                fail("tensor '" + tensor.name + "' does not belong to architecture " + weights_.metadata("architecture"));
+                return Error(ErrorCode::mismatch, "weights: tensor '" + tensor.name + "' does not belong to architecture " +
+                                                      weights_.metadata("architecture"));
+        return {};
     }
 
 private:
     const std::vector<float>& take(const std::string& name, std::initializer_list<std::int64_t> shape) {
         const Tensor* tensor = weights_.find(name);
-        if (tensor == nullptr) fail("tensor '" + name + "' is missing, expected shape " + to_string(std::vector<std::int64_t>(shape)));
-        if (tensor->shape != std::vector<std::int64_t>(shape))
-            fail("tensor '" + name + "': expected shape " + to_string(std::vector<std::int64_t>(shape)) + ", found " +
-                 to_string(tensor->shape));
-        if (tensor->dtype == Tensor::Dtype::u8) fail("tensor '" + name + "': expected F32 or F16, found U8");
+        const std::vector<std::int64_t> expected(shape);
+        if (tensor == nullptr) return zeros(expected, "tensor '" + name + "' is missing, expected shape " + to_string(expected));
+        if (tensor->shape != expected)
+            return zeros(expected,
+                         "tensor '" + name + "': expected shape " + to_string(expected) + ", found " + to_string(tensor->shape));
+        if (tensor->dtype == Tensor::Dtype::u8) return zeros(expected, "tensor '" + name + "': expected F32 or F16, found U8");
         taken_.insert(name);
         return tensor->values;
     }
 
-    [[noreturn]] static void fail(const std::string& what) { throw Error(ErrorCode::mismatch, "weights: " + what); }
+    const std::vector<float>& zeros(const std::vector<std::int64_t>& shape, const std::string& mistake) {
+        if (mistake_.empty()) mistake_ = mistake;
+        std::size_t count = 1;
+        for (const std::int64_t side : shape) count *= static_cast<std::size_t>(side);
+        std::vector<float>& values = zeros_[count];
+        values.resize(count);
+        return values;
+    }
 
     const Weights& weights_;
     Isa isa_;
     std::set<std::string> taken_;
+    std::string mistake_;
+    std::map<std::size_t, std::vector<float>> zeros_;  ///< by their number
 };
 
 }  // namespace detail
