@@ -21,10 +21,11 @@
 #include <vector>
 
 #include <retinaface.hpp>
+#include <retinaface/resnet.hpp>
 
 namespace {
 
-using Detector = retinaface::AnyDetector;
+using Detector = retinaface::AnyNetworkDetector;
 using retinaface::ImageView;
 using retinaface::Isa;
 using retinaface::Options;

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Compares this library's detector with other engines on the same network, on this machine.
 
-    compare.py [--sizes qvga,vga,hd] [--threads 1,2] [--isa auto,avx2] [--json FILE]
+    compare.py [--sizes qvga,vga,hd] [--threads 1,2] [--isa auto,avx2] [--scrfd FILE.onnx] [--json FILE]
+    compare.py --python ...      what Python users have instead: python_peers.py, which takes the rest of the line
 
 The network is exported from our weights file for ncnn, ONNX Runtime, OpenVINO and MNN (pip install -r bench/requirements.txt).
 Every engine runs in a process of its own with its best fp32 options, pinned (core 0 for one thread, 0 and 1 for two); a round gives
@@ -36,7 +37,7 @@ BUILD = ROOT / "build" / "bench"  # update.py's
 SIZES = {"qvga": (320, 240), "vga": (640, 480), "hd": (1920, 1080), "4k": (3840, 2160), "dci4k": (4096, 2160)}
 MEMORY_SIZE = (3840, 2160)
 PEERS = ("ncnn", "onnxruntime", "openvino", "mnn")
-PACKAGES = {"ncnn": ("ncnn",), "onnxruntime": ("onnxruntime", "onnx"), "openvino": ("openvino", "onnx"), "mnn": ("MNN", "onnx")}
+PACKAGES = {"ncnn": ("ncnn",), "onnxruntime": ("onnxruntime", "onnx"), "openvino": ("openvino", "onnx"), "mnn": ("MNN", "onnx"), "scrfd": ("onnxruntime",)}
 
 # malloc keeps what engines free: maps that go back to the system come again as page faults, in everyone's time.
 ENVIRONMENT = {
@@ -252,7 +253,7 @@ def steal():
 class Comparison:
     """Runs everything. `rows` is the JSON's list; `notes` is what else there is to say."""
 
-    def __init__(self, model, picture=None, rounds=14, burst=8, peers=PEERS, priority=False, threshold=0.5, log=None):
+    def __init__(self, model, picture=None, rounds=14, burst=8, peers=PEERS, priority=False, threshold=0.5, log=None, scrfd=None):
         self.model, self.picture, self.rounds, self.burst = pathlib.Path(model), picture, rounds, burst
         self.priority, self.threshold = priority, threshold
         self.log = log or (lambda text: print(text, file=sys.stderr, flush=True))
@@ -272,6 +273,9 @@ class Comparison:
             if peer in peers:
                 self.missing.setdefault(peer, error)
         self.peers = [p for p in peers if p not in self.missing]
+        if scrfd is not None:  # another network, for its speed
+            self.job["scrfd"] = str(scrfd)
+            self.peers.append("scrfd")
         for peer, why in self.missing.items():
             self.log(f"{peer}: {why}")
 
@@ -355,6 +359,8 @@ class Comparison:
         reference = self.reference(size) if check else None
         differences = dict.fromkeys(started, float("nan"))
         for worker in started if check else ():
+            if worker.hello["engine"] == "scrfd":
+                continue  # not our network's outputs
             path = self.path / "outputs"
             worker.ask(f"outputs {path}")
             found = np.fromfile(path, np.float32)
@@ -454,7 +460,7 @@ def targets(rows, memory_mb=None):
     add("hd / vga, 1 thread: our own", ours("hd"), ours("vga"), None, 7.2)
     add("vga, 2 threads: speed over one thread", ours("vga"), ours("vga", 2), 1.7, 1.85, at_least=True)
     for size in ("qvga", "vga", "hd"):
-        others = [r for r in rows if r["engine"] != "retinaface" and r["size"] == size and r["threads"] == 1]
+        others = [r for r in rows if r["engine"] not in ("retinaface", "scrfd") and r["size"] == size and r["threads"] == 1]
         if others:
             fastest = min(others, key=lambda r: r["median_ms"])
             what = f"{size}, 1 thread, {best}: whole detector / the fastest other here ({fastest['engine']})"
@@ -484,10 +490,14 @@ def main():
     parser.add_argument("--rounds", type=int, default=14)
     parser.add_argument("--burst", type=int, default=8, help="timed runs of an engine in a round (default: 8)")
     parser.add_argument("--engines", default=",".join(PEERS), help=f"others to compare with (default: {','.join(PEERS)})")
+    parser.add_argument("--scrfd", type=pathlib.Path, metavar="FILE", help="scrfd_500m_kps.onnx: a row for that network on ONNX Runtime")
+    parser.add_argument("--python", nargs=argparse.REMAINDER, metavar="...", help="run python_peers.py with the rest of the line")
     parser.add_argument("--priority", action="store_true", help="real-time scheduling, on a machine that others use (needs root)")
     parser.add_argument("--no-memory", action="store_true", help="leave out the peak memory at 3840 x 2160")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE")
     arguments = parser.parse_args()
+    if arguments.python is not None:
+        os.execv(sys.executable, [sys.executable, str(HERE / "python_peers.py"), *arguments.python])
     words = lambda text: [w for w in text.split(",") if w]  # noqa: E731
     unknown = [e for e in words(arguments.engines) if e not in PEERS]
     if unknown:
@@ -502,7 +512,7 @@ def main():
 
     model = arguments.model or default_model()
     try:
-        comparison = Comparison(model, picture, arguments.rounds, arguments.burst, words(arguments.engines), arguments.priority)
+        comparison = Comparison(model, picture, arguments.rounds, arguments.burst, words(arguments.engines), arguments.priority, scrfd=arguments.scrfd)
         for size in words(arguments.sizes):
             for threads in words(arguments.threads):
                 comparison.run(size, parse_size(size), int(threads), words(arguments.isa))

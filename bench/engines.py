@@ -82,6 +82,7 @@ class OnnxRuntime:
         self.ort, self.job = onnxruntime, job
         self.version = onnxruntime.__version__
         self.array = np.load(job["input"])[None]
+        self.file, self.input_name, self.output_names = job["onnx"], "image", NAMES
 
     def variants(self):
         levels = self.ort.GraphOptimizationLevel
@@ -99,11 +100,11 @@ class OnnxRuntime:
         options.add_session_config_entry("session.set_denormal_as_zero", "1")
         for axis, size in (("height", self.array.shape[2]), ("width", self.array.shape[3])):
             options.add_free_dimension_override_by_name(axis, size)
-        session = self.ort.InferenceSession(self.job["onnx"], options, providers=["CPUExecutionProvider"])
+        session = self.ort.InferenceSession(self.file, options, providers=["CPUExecutionProvider"])
         binding = session.io_binding()
         image = self.ort.OrtValue.ortvalue_from_numpy(self.array)
-        binding.bind_ortvalue_input("image", image)
-        for output in NAMES:
+        binding.bind_ortvalue_input(self.input_name, image)
+        for output in self.output_names:
             binding.bind_output(output)
 
         def run(image=image):
@@ -114,6 +115,20 @@ class OnnxRuntime:
 
     def maps(self, outputs):
         return [array[0] for array in outputs.copy_outputs_to_cpu()]
+
+
+class Scrfd(OnnxRuntime):
+    """SCRFD-500M, another network, padded to a multiple of 32."""
+
+    def __init__(self, job):
+        import numpy as np
+
+        super().__init__(job)
+        height, width = self.array.shape[2:]
+        self.array = np.pad(self.array / 128, ((0, 0), (0, 0), (0, -height % 32), (0, -width % 32))).astype(np.float32)
+        session = self.ort.InferenceSession(job["scrfd"], providers=["CPUExecutionProvider"])
+        self.file, self.input_name = job["scrfd"], session.get_inputs()[0].name
+        self.output_names = [output.name for output in session.get_outputs()]
 
 
 class OpenVino:
@@ -203,7 +218,7 @@ class Mnn:
         return maps
 
 
-ENGINES = {"ncnn": Ncnn, "onnxruntime": OnnxRuntime, "openvino": OpenVino, "mnn": Mnn}
+ENGINES = {"ncnn": Ncnn, "onnxruntime": OnnxRuntime, "openvino": OpenVino, "mnn": Mnn, "scrfd": Scrfd}
 
 
 def rows(maps):

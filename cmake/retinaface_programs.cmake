@@ -3,21 +3,17 @@
 add_library(retinaface_program INTERFACE)
 target_link_libraries(retinaface_program INTERFACE retinaface::retinaface)
 
-if(MSVC)
-    target_compile_options(retinaface_program INTERFACE /W4 $<$<BOOL:${RETINAFACE_WARNINGS_AS_ERRORS}>:/WX>)
-else()
-    target_compile_options(retinaface_program INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
-                                                        $<$<BOOL:${RETINAFACE_WARNINGS_AS_ERRORS}>:-Werror>)
-    # clang counts sign conversion under -Wconversion, GCC does not.
-    target_compile_options(retinaface_program INTERFACE $<$<CXX_COMPILER_ID:Clang,AppleClang>:-Wno-sign-conversion>)
-    if(RETINAFACE_SANITIZE)
-        target_compile_options(retinaface_program INTERFACE -fsanitize=${RETINAFACE_SANITIZE} -fno-sanitize-recover=all
-                                                            -fno-omit-frame-pointer -g)
-        target_link_options(retinaface_program INTERFACE -fsanitize=${RETINAFACE_SANITIZE})
-    endif()
-    if(RETINAFACE_STATIC_EXECUTABLES)
-        target_link_options(retinaface_program INTERFACE -static)
-    endif()
+target_compile_options(retinaface_program INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
+                                                    $<$<BOOL:${RETINAFACE_WARNINGS_AS_ERRORS}>:-Werror>)
+# clang counts sign conversion under -Wconversion, GCC does not.
+target_compile_options(retinaface_program INTERFACE $<$<CXX_COMPILER_ID:Clang,AppleClang>:-Wno-sign-conversion>)
+if(RETINAFACE_SANITIZE)
+    target_compile_options(retinaface_program INTERFACE -fsanitize=${RETINAFACE_SANITIZE} -fno-sanitize-recover=all
+                                                        -fno-omit-frame-pointer -g)
+    target_link_options(retinaface_program INTERFACE -fsanitize=${RETINAFACE_SANITIZE})
+endif()
+if(RETINAFACE_STATIC_EXECUTABLES)
+    target_link_options(retinaface_program INTERFACE -static)
 endif()
 
 # retinaface_header_library(<target> <header> <Debian package>): an INTERFACE target for a header-only library, found by its

@@ -11,13 +11,13 @@
 #define RETINAFACE_VERSION_MINOR 1
 #define RETINAFACE_VERSION_PATCH 0
 
-#if defined(__x86_64__) || defined(_M_X64)
+#if defined(__x86_64__)
 #define RETINAFACE_X86_64 1
 #else
 #define RETINAFACE_X86_64 0
 #endif
 
-#if defined(__aarch64__) || defined(_M_ARM64)
+#if defined(__aarch64__)
 #define RETINAFACE_AARCH64 1
 #else
 #define RETINAFACE_AARCH64 0

@@ -229,14 +229,8 @@ TEST_CASE("the detector finds the faces of the upright picture") {
 }
 
 std::string message_of(const ImageView& view) {
-    detail::Upright upright;
-    try {
-        upright.convert(view, Rotation::clockwise_90);
-    } catch (const Error& error) {
-        CHECK(error.code() == ErrorCode::invalid_argument);
-        return error.what();
-    }
-    return "";
+    const Result<void> checked = detail::check(view);
+    return checked ? "" : checked.error().what();
 }
 
 TEST_CASE("frames that cannot be are refused") {

@@ -1,14 +1,21 @@
 #!/usr/bin/env python3
 """Convert RetinaFace weights to the library's file, and from it to other engines.
 
-    convert_weights.py mobilenet0.25_Final.pth -o model.safetensors   PyTorch (biubug6 and its like), zip or pickle
-    convert_weights.py mnet.25-0000.params -o model.safetensors       MXNet (insightface), graph beside it or --symbol
+    convert_weights.py mobilenet0.25_Final.pth -o model.safetensors   a PyTorch state dict (zip, pickle or safetensors)
+    convert_weights.py mnet.25-0000.params -o model.safetensors       MXNet, graph beside it or --symbol
+    convert_weights.py FaceDetector.onnx -o model.safetensors         ONNX, with or without decoding
+    convert_weights.py face.param -o model.safetensors                ncnn, .bin beside it
+    convert_weights.py other.pth --profile face-detector-1mb -o model.safetensors
     convert_weights.py model.safetensors --dtype f16 -o half.safetensors
     convert_weights.py model.safetensors --onnx model.onnx --ncnn model --emit-hpp model.hpp
     convert_weights.py --seed 1 --architecture mobilenet025 --profile biubug6 -o random.safetensors
 
 Nothing that a file contains is ever executed.  Python 3.9 or newer and numpy; the package onnx for --onnx.  Exit code
-1: the input is wrong; 2: the command line is.
+1: the input is wrong; 2: the command line is; 3, with --strict: the network does not find the face in the sample picture.
+
+A state dict does not say what activation, anchors and input it was trained with.  --profile names what is assumed of
+them, --slope, --min-sizes, --channels, --mean and --std change it; docs/weights.md tells what becomes of each.  After a
+conversion the network looks at the sample picture, and what would fit it better is named.
 
 The exported networks take pixels 0..255 in the profile's channel order less the profile's mean: B, G, R less 104, 117,
 123 (biubug6, paper) or R, G, B as they are, padded right and bottom with 0 to a multiple of 32 (insightface).  ONNX:
@@ -26,50 +33,18 @@ import os
 import re
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple, TypeVar
+from typing import Callable, Dict, List, Optional, Tuple
 
 import numpy as np
-from retinaface_weights import (
-    biubug6_names,
-    header_export,
-    mxnet_file,
-    ncnn_export,
-    onnx_export,
-    seeded,
-    torch_file,
-    weights_file,
-)
-from retinaface_weights.archive import MAX_HEADER
+from retinaface_weights import assumptions, header_export, ncnn_export, onnx_export, plausibility, reading, seeded, weights_file
+from retinaface_weights.assumptions import NAMED, Assumptions
 from retinaface_weights.errors import ConversionError
-from retinaface_weights.folding import Row, expected_tensors, fold_network
+from retinaface_weights.folding import Row
 from retinaface_weights.network import ARCHITECTURES, PROFILES
+from retinaface_weights.reading import Network
 from retinaface_weights.weights_file import DTYPES, Weights
-
-MAX_INPUT = 1 << 30
-T = TypeVar("T")
-
-
-@dataclass
-class Conversion:
-    """Weights, and what there is to tell about how they came to be."""
-
-    weights: Weights
-    dtype: str = "f32"  # as stored in the input
-    rows: List[Row] = field(default_factory=list)
-    notes: List[str] = field(default_factory=list)
-    inputs: List[Tuple[Path, str]] = field(default_factory=list)  # sha256 of each
-
-
-def read_bytes(path: Path) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size > MAX_INPUT:
-            raise ConversionError(f"{path}: expected at most {MAX_INPUT} bytes, found {size}")
-        return path.read_bytes()
-    except OSError as error:
-        raise ConversionError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -94,7 +69,7 @@ def read_map(path: Optional[Path]) -> Dict[str, str]:
     if path is None:
         return {}
     try:
-        mapping = json.loads(read_bytes(path).decode("utf-8"))
+        mapping = json.loads(reading.read_bytes(path).decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise ConversionError(f"{path}: expected JSON, found a text that is none ({error})") from None
     if not isinstance(mapping, dict) or not all(isinstance(value, str) for value in mapping.values()):
@@ -102,117 +77,83 @@ def read_map(path: Optional[Path]) -> Dict[str, str]:
     return mapping
 
 
-def rename(tensors: Dict[str, T], mapping: Dict[str, str]) -> Dict[str, T]:
-    """Apply `--map`; every entry must be of use and no name may arise twice."""
-    unused = [name for name in mapping if name not in tensors]
-    if unused:
-        raise ConversionError(f"map: expected a tensor {unused[0]!r:.80} in the input, found none")
-    result: Dict[str, T] = {}
-    for name, tensor in tensors.items():
-        new = mapping.get(name, name)
-        if new in result:
-            raise ConversionError(f"tensor {new!r:.80}: expected once, found twice after --map")
-        result[new] = tensor
-    return result
+def settle(args: argparse.Namespace, network: Network) -> Assumptions:
+    """What is assumed of a network: the file's own word, else the options', else what is usual for its kind."""
+    assumed = network.assumed if args.profile is None else replace(NAMED[args.profile], **network.stated)
+    for option in ("slope", "min_sizes", "channels", "mean", "std"):
+        value = getattr(args, option)
+        if value is None:
+            continue
+        stated = network.stated.get(option)
+        if stated is not None and stated != value:
+            raise ConversionError(f"--{option.replace('_', '-')}: expected {stated} as the file says, found {value}")
+        assumed = replace(assumed, **{option: value})
+    return assumed
 
 
-def convert_torch(data: bytes, architecture: str, profile: str, mapping: Dict[str, str]) -> Conversion:
-    tensors, notes = torch_file.read_state_dict(data)
-    tensors = rename(tensors, mapping)
-    sources = biubug6_names.sources(architecture)
-    expected = expected_tensors(architecture, sources)
-    extra = [name for name in tensors if name not in expected and biubug6_names.allowed_extra(name)]
-    used = {name: tensor for name, tensor in tensors.items() if name not in extra}
-    weights_file.check_shapes(
-        {name: tensor.shape for name, tensor in used.items()}, expected, f"architecture {architecture}"
+def describe(assumed: Assumptions) -> str:
+    """One line, as the metadata keep it."""
+    def numbers(values: Tuple[float, ...]) -> str:
+        return ",".join(f"{value:g}" for value in values)
+
+    sizes = " / ".join(numbers(level) for level in assumed.min_sizes)
+    return (
+        f"slope {assumed.slope:g}; anchors {sizes}; channels {assumed.channels}; mean {numbers(assumed.mean)}; "
+        f"deviation {numbers(assumed.std)}; decoding as {assumed.profile}"
     )
-    integers = [name for name, tensor in used.items() if not tensor.is_floating]
-    if integers:
-        kind = used[integers[0]].storage.kind
-        raise ConversionError(f"tensor {integers[0]}: expected floating-point values, found {kind}")
-    parameters, rows = fold_network(architecture, sources, lambda name: used[name].values())
-    if extra:
-        notes.append(f"left out, unused in inference: {summarise(extra)}")
-    return Conversion(Weights(architecture, profile, parameters), rows=rows, notes=notes)
 
 
-def find_symbol(params: Path) -> Path:
-    """The graph beside a `.params` file: NAME-symbol.json for NAME-0000.params."""
-    stem = re.sub(r"-\d{4}$", "", params.stem)
-    symbol = params.with_name(stem + "-symbol.json")
-    if not symbol.is_file():
-        raise ConversionError(f"graph: expected {symbol} beside the parameters, found none (give it with --symbol)")
-    return symbol
-
-
-def convert_mxnet(data: bytes, graph: bytes, architecture: str, profile: str, mapping: Dict[str, str]) -> Conversion:
-    tensors = rename(mxnet_file.read_params(data), mapping)
-    sources, ignored, notes = mxnet_file.read_graph(graph, architecture)
-    expected = expected_tensors(architecture, sources)
-    extra = [name for name in tensors if name in ignored and name not in expected]
-    used = {name: tensor for name, tensor in tensors.items() if name not in extra}
-    weights_file.check_shapes({name: tensor.shape for name, tensor in used.items()}, expected, "the graph")
-    parameters, rows = fold_network(architecture, sources, lambda name: used[name])
-    if extra:
-        notes.append(f"left out, without effect (fix_gamma): {', '.join(extra)}")
-    return Conversion(Weights(architecture, profile, parameters), rows=rows, notes=notes)
-
-
-def summarise(names: List[str]) -> str:
-    counters = [name for name in names if name.endswith("num_batches_tracked")]
-    others = [name for name in names if name not in counters]
-    parts = others + ([f"{len(counters)} x num_batches_tracked"] if counters else [])
-    return ", ".join(parts)
-
-
-def convert_weights_file(data: bytes, architecture: Optional[str], profile: Optional[str]) -> Conversion:
-    weights = weights_file.load(data)
-    notes = ["input is a weights file; its self-test was run"]
-    if architecture is not None and architecture != weights.architecture:
-        raise ConversionError(f"architecture: expected {architecture}, found {weights.architecture} in the file")
-    if profile is not None and profile != weights.profile:
-        notes.append(f"profile changed from {weights.profile} to {profile}: values are the same, their meaning is not")
-        weights.profile = profile
-    half = all(value.dtype == DTYPES["f16"] for value in weights.parameters.values())
-    rows = [Row(name, value.shape, (name,), False) for name, value in weights.parameters.items()]
-    return Conversion(weights, "f16" if half else "f32", rows, notes)
-
-
-def convert(args: argparse.Namespace) -> Conversion:
-    """Whatever the input is, as canonical weights in double."""
+def convert(args: argparse.Namespace) -> Tuple[Network, Weights]:
+    """Whatever the input is, and what becomes of it: canonical weights in double."""
     if args.seed is not None:
-        weights = seeded.make_seeded(args.architecture or "mobilenet025", args.profile or "biubug6", args.seed)
-        return Conversion(weights, notes=[f"random network of seed {args.seed}"])
-    data = read_bytes(args.input)
-    if not data:
-        raise ConversionError(f"{args.input}: expected weights, found an empty file")
-    mapping = read_map(args.map)
-    if args.symbol is not None and not mxnet_file.is_params(data):
-        raise ConversionError(f"{args.input}: expected MXNet parameters with --symbol, found another kind of file")
-    if torch_file.is_torch(data):
-        conversion = convert_torch(data, args.architecture or "mobilenet025", args.profile or "biubug6", mapping)
-    elif mxnet_file.is_params(data):
-        symbol = args.symbol or find_symbol(args.input)
-        graph = read_bytes(symbol)
-        conversion = convert_mxnet(
-            data, graph, args.architecture or "mobilenet025", args.profile or "insightface", mapping
-        )
-        conversion.inputs.append((symbol, hashlib.sha256(graph).hexdigest()))
-    elif data[8:9] == b"{" and int.from_bytes(data[:8], "little") <= MAX_HEADER:
-        if mapping:
-            raise ConversionError("map: expected an input with other names, found a weights file")
-        conversion = convert_weights_file(data, args.architecture, args.profile)
-        conversion.inputs.append((args.input, hashlib.sha256(data).hexdigest()))
-        return conversion
-    else:
-        raise ConversionError(
-            f"{args.input}: expected a PyTorch, MXNet or weights file, found something else (starts with {data[:8]!r})"
-        )
-    digest = hashlib.sha256(data).hexdigest()
-    conversion.inputs.insert(0, (args.input, digest))
-    conversion.weights.source = f"converted from {args.input.name}"
-    conversion.weights.extra["source_sha256"] = digest
-    return conversion
+        profile = args.profile or "biubug6"
+        weights = seeded.make_seeded(args.architecture or "mobilenet025", profile, args.seed)
+        notes = [f"random network of seed {args.seed}"]
+        return Network(weights.architecture, weights.parameters, NAMED[profile], notes=notes, weights=weights), weights
+    network = reading.read(args.input, args.architecture, args.profile, read_map(args.map), args.symbol)
+    if network.weights is not None:
+        weights = network.weights
+        if args.profile is not None:
+            weights.profile = args.profile
+        given = [name for name in ("slope", "min_sizes", "channels", "mean", "std") if getattr(args, name) is not None]
+        if given:
+            raise ConversionError(
+                f"--{given[0].replace('_', '-')}: expected a file that does not say what it means, found a weights file"
+            )
+        return network, weights
+    assumed = settle(args, network)
+    profile, parameters, notes = assumptions.fold(network.parameters, network.architecture, assumed)
+    network.assumed = assumed
+    network.notes += notes
+    weights = Weights(network.architecture, profile.name, parameters)
+    name, digest = network.inputs[0]
+    weights.source = f"converted from {name.name}"
+    if network.licence is not None:
+        weights.licence = network.licence
+    weights.extra["source_sha256"] = digest
+    weights.extra["assumed"] = describe(assumed)
+    slope = assumptions.stated_slope(assumed, network.architecture, profile)
+    if slope is not None:
+        weights.extra["slope"] = f"{slope:g}"
+    return network, weights
+
+
+def look(network: Network) -> Tuple[bool, str]:
+    """Whether a converted network finds the face in the sample picture, and what to tell."""
+    if network.architecture == "resnet152_deformable":
+        return True, "not looked at: no trained weights of this network were ever published"
+    verdict, fitting = plausibility.check(network.parameters, network.architecture, network.assumed)
+    text = str(verdict)
+    if fitting is not None:
+        options = fitting.options(network.assumed)
+        if verdict.plausible:
+            text = f"{text}, but clearly more with {describe(fitting)}"
+        else:
+            text += f"; looks like {describe(fitting)}"
+        return False, f"{text}: {options}"
+    if not verdict.plausible:
+        text += "; no known activation, anchors and input would do better"
+    return verdict.plausible, text
 
 
 def print_table(rows: List[Row]) -> None:
@@ -225,6 +166,17 @@ def print_table(rows: List[Row]) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)) + "  " + line[3])
 
 
+def parsed(parse: Callable[[str], object]) -> Callable[[str], object]:
+    """A type for argparse that tells what was expected."""
+    def convert_text(text: str) -> object:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"expected {error}, found {text!r}") from None
+
+    return convert_text
+
+
 def parse_arguments(argv: Optional[List[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n\n")[0],
@@ -235,16 +187,34 @@ def parse_arguments(argv: Optional[List[str]]) -> argparse.Namespace:
         "input",
         nargs="?",
         type=Path,
-        help="a PyTorch file (.pth), MXNet parameters (.params) or a weights file (.safetensors)",
+        help="a PyTorch file (.pth), safetensors, MXNet parameters (.params), an ONNX or ncnn model, or a weights file",
     )
     parser.add_argument("-o", "--output", type=Path, help="weights file to write")
     parser.add_argument(
-        "--architecture", choices=sorted(ARCHITECTURES), help="default: mobilenet025, or as the weights file says"
+        "--architecture", choices=sorted(ARCHITECTURES), help="default: the one that the file's tensors or graph are"
     )
     parser.add_argument(
         "--profile",
-        choices=sorted(PROFILES),
-        help="default: biubug6 for PyTorch files, insightface for MXNet files, or as the weights file says",
+        choices=sorted(NAMED),
+        help="what is assumed of the network (default: what the file says, else what is usual for its kind)",
+    )
+    assumed = parser.add_argument_group("assumptions about the network, which replace the profile's")
+    assumed.add_argument("--slope", type=float, metavar="S", help="of the leaky ReLU; 0: ReLU")
+    assumed.add_argument(
+        "--min-sizes",
+        type=parsed(assumptions.parse_sizes),
+        metavar="A,B,C,D,E,F",
+        help="sides of the anchors in pixels, two for each of the strides 8, 16, 32",
+    )
+    assumed.add_argument("--channels", choices=("rgb", "bgr"), help="order of the input's channels")
+    assumed.add_argument(
+        "--mean", type=parsed(assumptions.parse_triple), metavar="A,B,C", help="subtracted from pixels 0..255, in that order"
+    )
+    assumed.add_argument(
+        "--std", type=parsed(assumptions.parse_deviation), metavar="A,B,C", help="then divided by, in that order"
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="write nothing and exit with 3 where the network does not find the sample face"
     )
     parser.add_argument("--version", help="metadata: version of the weights")
     parser.add_argument("--source", help="metadata: where the values come from")
@@ -278,6 +248,8 @@ def parse_arguments(argv: Optional[List[str]]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="make a random network for tests instead of reading one")
     parser.add_argument("--quiet", action="store_true", help="print no table")
     args = parser.parse_args(argv)
+    if args.seed is not None and args.profile not in (None, *PROFILES):
+        parser.error(f"--seed takes a profile of {', '.join(PROFILES)}")
     if (args.input is None) == (args.seed is None):
         parser.error("exactly one of an input file and --seed is needed")
     if args.seed is not None and not 0 <= args.seed < 1 << 32:
@@ -307,32 +279,42 @@ def render(args: argparse.Namespace, weights: Weights, dtype: str) -> List[Tuple
     return files
 
 
-def run(args: argparse.Namespace) -> None:
-    conversion = convert(args)
-    weights = conversion.weights
+def run(args: argparse.Namespace) -> int:
+    network, weights = convert(args)
     for name in ("version", "source", "licence"):
         if getattr(args, name) is not None:
             setattr(weights, name, getattr(args, name))
-    files = render(args, weights, args.dtype or conversion.dtype)
+    files = render(args, weights, args.dtype or network.dtype)
+    fits, told = look(network) if network.weights is None else (True, "")
 
     if not args.quiet:
-        print_table(conversion.rows)
-        folded = sum(row.folded and row.name.endswith(".weight") for row in conversion.rows)
+        print_table(network.rows)
+        folded = sum(row.folded and row.name.endswith(".weight") for row in network.rows)
         print(f"\nfolded: {folded} BatchNorms into their convolutions, in double")
-        for note in conversion.notes:
+        if "assumed" in weights.extra:
+            print(f"assumed: {weights.extra['assumed']}")
+            print(f"stored as: architecture {weights.architecture}, profile {weights.profile}")
+        for note in network.notes:
             print(f"note: {note}")
-    for path, digest in conversion.inputs:
+        if fits and told:
+            print(f"look: {told}")
+    if not fits:
+        print(f"convert_weights.py: warning: {told}", file=sys.stderr)
+        if args.strict:
+            return 3
+    for path, digest in network.inputs:
         print(f"input:  {digest}  {path}")
     for path, data in files:
         write_bytes(path, data)
         print(f"output: {hashlib.sha256(data).hexdigest()}  {path} ({len(data)} bytes)")
+    return 0
 
 
 def main(argv: Optional[List[str]] = None) -> int:
     args = parse_arguments(argv)
     try:
         with np.errstate(all="ignore"):  # what is not finite is found and named, without numpy's remarks
-            run(args)
+            return run(args)
     except ConversionError as error:
         print("convert_weights.py: error: " + " ".join(str(error).split()), file=sys.stderr)
         return 1
@@ -342,7 +324,6 @@ def main(argv: Optional[List[str]] = None) -> int:
             file=sys.stderr,
         )
         return 1
-    return 0
 
 
 if __name__ == "__main__":

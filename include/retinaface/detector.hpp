@@ -141,6 +141,26 @@ public:
         return all;
     }
 
+    /// Faces, and of each the dense branch's outputs, computed for faces alone: `dense` [faces][head().dense_values()].
+    Result<std::vector<Face>> detect_dense(const ImageView& image, std::vector<float>& dense) const {
+        if (options_.voting != Voting::none || options_.flip || options_.scales.size() > 1 || options_.min_face > 0 || options_.max_face > 0)
+            return Error(ErrorCode::invalid_argument, "detect_dense: expected options with one look and no voting");
+        std::unique_ptr<Workspace> workspace = idle_.borrow();
+        Workspace& w = *workspace;
+        Result<Span<const Face>> found = detect(image, w);
+        if (!found) {
+            idle_.give_back(std::move(workspace));
+            return found.error();
+        }
+        const auto values = static_cast<std::size_t>(network_->head().dense_values());
+        dense.resize((*found).size() * values);
+        for (std::size_t i = 0; i < (*found).size(); ++i)
+            w.inference_.dense(*network_, w.after_.anchors()[i], dense.data() + i * values);
+        std::vector<Face> copy((*found).begin(), (*found).end());
+        idle_.give_back(std::move(workspace));
+        return copy;
+    }
+
     Result<SelfTest> self_test() const {
         SelfTest result;
         Workspace workspace;
@@ -314,6 +334,9 @@ public:
     const Options& options() const noexcept { return engine_->options(); }
     const Profile& profile() const noexcept { return engine_->network().profile(); }
     const std::string& architecture() const { return engine_->metadata("architecture"); }
+
+protected:
+    const detail::Engine& engine() const noexcept { return *engine_; }
 
 private:
     explicit BasicDetector(std::shared_ptr<const detail::Engine> engine) noexcept : engine_(std::move(engine)) {}

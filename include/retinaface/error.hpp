@@ -10,12 +10,12 @@
 #include <exception>
 #include <memory>
 #include <new>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <system_error>
 #include <type_traits>
 #include <utility>
-#include <variant>
 
 #include "config.hpp"
 
@@ -79,37 +79,33 @@ namespace detail {
 template <class T>
 class [[nodiscard]] Result {
 public:
-    Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
-    Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}
+    Result(T value) : value_(std::move(value)) {}
+    Result(Error error) : error_(std::move(error)) {}
 
-    bool has_value() const noexcept { return state_.index() == 0; }
+    bool has_value() const noexcept { return value_.has_value(); }
     explicit operator bool() const noexcept { return has_value(); }
 
     /// The value; the caller has checked has_value().
-    T& operator*() & noexcept { return *value_pointer(); }
-    const T& operator*() const& noexcept { return *std::get_if<0>(&state_); }
-    T&& operator*() && noexcept { return std::move(*value_pointer()); }
-    T* operator->() noexcept { return value_pointer(); }
+    T& operator*() & noexcept { return *value_; }
+    const T& operator*() const& noexcept { return *value_; }
+    T&& operator*() && noexcept { return *std::move(value_); }
+    T* operator->() noexcept { return &*value_; }
 
     /// The value, or throws the Error.
     T value() && {
-        if (!has_value()) detail::raise(error());
-        return std::move(*value_pointer());
+        if (!has_value()) detail::raise(error_);
+        return *std::move(value_);
     }
 
     /// The error; the caller has checked !has_value().
     const Error& error() const noexcept {
         assert(!has_value());
-        return *std::get_if<1>(&state_);
+        return error_;
     }
 
 private:
-    T* value_pointer() noexcept {
-        assert(has_value());
-        return std::get_if<0>(&state_);
-    }
-
-    std::variant<T, Error> state_;
+    std::optional<T> value_;  // with an error beside it: cheaper to compile than a variant
+    Error error_ = Error::fixed(ErrorCode::unexpected, "");
 };
 
 /// Success or an Error.
@@ -117,24 +113,24 @@ template <>
 class [[nodiscard]] Result<void> {
 public:
     Result() noexcept = default;
-    Result(Error error) noexcept : state_(std::in_place_index<1>, std::move(error)) {}
+    Result(Error error) noexcept : error_(std::move(error)) {}
 
-    bool has_value() const noexcept { return state_.index() == 0; }
+    bool has_value() const noexcept { return !error_.has_value(); }
     explicit operator bool() const noexcept { return has_value(); }
 
     /// Throws the Error, if there is one.
     void value() const {
-        if (!has_value()) detail::raise(error());
+        if (!has_value()) detail::raise(*error_);
     }
 
     /// The error; the caller has checked !has_value().
     const Error& error() const noexcept {
         assert(!has_value());
-        return *std::get_if<1>(&state_);
+        return *error_;
     }
 
 private:
-    std::variant<std::monostate, Error> state_;
+    std::optional<Error> error_;
 };
 
 namespace detail {

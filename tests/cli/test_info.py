@@ -105,3 +105,15 @@ def test_embedded_weights() -> None:
     assert run("info").returncode == 0
     done = run("detect", "--json", "-", ASTRONAUT)
     assert (done.returncode, len(json.loads(done.stdout)["faces"])) == (0, 1)
+
+
+def test_weights_of_other_programs_point_to_the_converter(tmp_path: Path) -> None:
+    other = tmp_path / "mobilenet0.25_Final.pth"
+    other.write_bytes(b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19." + bytes(100))
+    for arguments in (("info", other), ("detect", "--model", other, ASTRONAUT)):
+        done = run(*arguments)
+        assert done.returncode == 1
+        assert f"tools/convert_weights.py {other}" in done.stderr.decode()
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(MODEL.read_bytes()[:5000])
+    assert "convert_weights" not in run("detect", "--model", cut, ASTRONAUT).stderr.decode()

@@ -12,6 +12,7 @@
 #include "json.hpp"
 #include "lines.hpp"
 #include "model.hpp"
+#include "pose.hpp"
 #include "progress.hpp"
 #include "subcommand.hpp"
 
@@ -24,10 +25,12 @@ struct Arguments {
     PictureArguments pictures;
     std::string json;
     std::string draw;
+    bool pose = false;
     std::vector<std::string> images;
 };
 
-std::string as_text(const std::string& path, const Image& image, retinaface::Span<const retinaface::Face> faces) {
+std::string as_text(const std::string& path, const Image& image, retinaface::Span<const retinaface::Face> faces,
+                    const PoseEstimator* poses) {
     std::string text = path + ": " + std::to_string(image.source.width) + " x " + std::to_string(image.source.height) + ", " +
                        std::to_string(faces.size()) + (faces.size() == 1 ? " face" : " faces");
     const auto number = [](float v) {
@@ -41,13 +44,19 @@ std::string as_text(const std::string& path, const Image& image, retinaface::Spa
         std::snprintf(score, sizeof score, "\n  %.4f  box", static_cast<double>(face.score));
         text += score + number(face.box.x1) + number(face.box.y1) + number(face.box.x2) + number(face.box.y2) + "  landmarks";
         for (const retinaface::Point& point : face.landmarks) text += number(point.x) + number(point.y);
+        if (poses != nullptr) text += poses->as_text(face);
     }
     return text;
 }
 
-Json as_json(const std::string& path, const Image& image, retinaface::Span<const retinaface::Face> faces) {
+Json as_json(const std::string& path, const Image& image, retinaface::Span<const retinaface::Face> faces,
+             const PoseEstimator* poses) {
     Json list = Json::array();
-    for (const retinaface::Face& face : faces) list.push_back(to_json(in_source(image, face)));
+    for (const retinaface::Face& found : faces) {
+        const retinaface::Face face = in_source(image, found);
+        list.push_back(to_json(face));
+        if (poses != nullptr) list.back()["pose"] = poses->as_json(face);
+    }
     Json line = {{"file", path}, {"width", image.source.width}, {"height", image.source.height}, {"faces", std::move(list)}};
     if (image.rotation != retinaface::Rotation::none) line["rotation"] = static_cast<int>(image.rotation);
     if (!image.warning.empty()) line["warning"] = image.warning;
@@ -63,6 +72,9 @@ int run(const Arguments& arguments) {
     std::optional<OutputNames> names;
     if (!arguments.draw.empty()) names.emplace(arguments.draw, inputs);
 
+    std::optional<PoseEstimator> pose_estimator;
+    if (arguments.pose) pose_estimator.emplace(arguments.detector.options.isa);
+    const PoseEstimator* const poses = pose_estimator ? &*pose_estimator : nullptr;
     retinaface::Workspace workspace;
     Progress progress(inputs.size());
     bool all_read = true;
@@ -74,7 +86,7 @@ int run(const Arguments& arguments) {
                 const retinaface::Span<const retinaface::Face> faces = finder.find(image, workspace);
                 warning = image.warning;
                 if (names) save_png(names->next(input.path), draw_faces(image, faces));
-                line = json ? to_line(as_json(input.path, image, faces)) : as_text(input.path, image, faces);
+                line = json ? to_line(as_json(input.path, image, faces, poses)) : as_text(input.path, image, faces, poses);
             }
         } catch (const std::bad_alloc&) {
             error = "out of memory";
@@ -104,6 +116,7 @@ Run add_detect(CLI::App& command) {
         ->type_name("FILE|-");
     command.add_option("--draw", arguments->draw, "Write <stem>.png with the faces drawn in, for every picture")
         ->type_name("DIR");
+    command.add_flag("--pose", arguments->pose, "Add each face's pose: yaw, pitch, roll in degrees");
     command.add_option("images", arguments->images, "Pictures, or directories of them")
         ->type_name("IMAGE|DIR")
         ->required();

@@ -23,7 +23,27 @@ std::string printable(std::string text) {
     return text;
 }
 
-int run(const std::string& path) {
+/// Operations, their shapes and cost for a VGA picture.
+void print_layers(const retinaface::Weights& weights) {
+    constexpr int kWidth = 640, kHeight = 480;
+    std::printf("\n%-44s %-14s %-18s %-18s %12s %14s\n", "layer", "kernel", "in", "out", "parameters", "multiply-adds");
+    const auto shape = [](const retinaface::layers::Shape& s) {
+        return std::to_string(s.width) + "x" + std::to_string(s.height) + "x" + std::to_string(s.channels);
+    };
+    std::int64_t cost = 0;
+    for (const retinaface::passes::Description& d : describe_network(weights, kWidth, kHeight)) {
+        const std::string kernel =
+            d.kernel +
+            (d.kernel_size > 1 || d.stride > 1 ? " " + std::to_string(d.kernel_size) + "/" + std::to_string(d.stride) : "");
+        std::printf("%-44s %-14s %-18s %-18s %12lld %14lld%s\n", d.name.c_str(), kernel.c_str(), shape(d.in).c_str(),
+                    shape(d.out).c_str(), static_cast<long long>(d.parameters), static_cast<long long>(d.multiply_adds),
+                    d.on_demand ? "  (of faces only)" : "");
+        if (!d.on_demand) cost += d.multiply_adds;
+    }
+    std::printf("%lld multiply-adds at %d x %d\n", static_cast<long long>(cost), kWidth, kHeight);
+}
+
+int run(const std::string& path, bool layers) {
     const bool embedded = path.empty();
     std::vector<std::uint8_t> bytes;
     if (!embedded) bytes = read_file(path, retinaface::Weights::kMaxFile);
@@ -59,6 +79,7 @@ int run(const std::string& path) {
     std::snprintf(difference, sizeof difference, " (largest difference %.2g, at most %.2g)",
                   static_cast<double>(test.max_difference), static_cast<double>(retinaface::SelfTest::kTolerance));
     print("self-test", !test.present ? "none in the file" : (test.passed ? "passed" : "FAILED") + std::string(difference));
+    if (layers) print_layers(weights);
     return !test.present || test.passed ? kSuccess : kFailure;
 }
 
@@ -66,11 +87,13 @@ int run(const std::string& path) {
 
 Run add_info(CLI::App& command) {
     const auto path = std::make_shared<std::string>();
+    const auto layers = std::make_shared<bool>(false);
+    command.add_flag("--layers", *layers, "List the network's operations, their shapes and cost");
     command.add_option("model", *path, "Weights file (safetensors); without it the weights that come with the tool")
         ->type_name("MODEL");
-    return [path] {
+    return [path, layers] {
         try {
-            return run(*path);
+            return run(*path, *layers);
         } catch (const retinaface::Error& error) {
             throw retinaface::Error(error.code(), (path->empty() ? "" : *path + ": ") + error.what());
         }

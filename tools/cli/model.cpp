@@ -128,6 +128,14 @@ void add_detector_arguments(CLI::App& command, DetectorArguments& arguments, con
                                           "Average a face with the boxes it suppresses: none, paper, insightface")
         ->type_name("RULE")
         ->default_str("none");
+    const auto set_paper = [&options](std::int64_t) { options = retinaface::with_paper_augmentation(options); };
+    command
+        .add_flag_function("--paper-augmentation", set_paper,
+                           "The paper's protocol: shortest sides 500 to 1700, mirrored too, voting")
+        ->excludes(scales)
+        ->excludes(max_side)
+        ->excludes(size)
+        ->excludes(shortest_side);
     for (const auto& [name, side, text] :
          {std::make_tuple("--min-face", &options.min_face, "Side in pixels of the smallest face of interest; chooses the scales"),
           std::make_tuple("--max-face", &options.max_face, "Side in pixels of the largest face of interest; chooses the scales")})
@@ -166,12 +174,41 @@ std::string describe_sizes(const retinaface::Options& options) {
 }
 
 retinaface::Weights load_weights(const std::string& path) {
-    return path.empty() ? retinaface::Weights::from_embedded(retinaface::embedded::kDefaultWeights)
-                        : retinaface::Weights::load(path);
+    if (path.empty()) return retinaface::Weights::from_embedded(retinaface::embedded::kDefaultWeights);
+    try {
+        return retinaface::Weights::load(path);
+    } catch (const retinaface::Error& error) {
+        const std::string suffix = ".safetensors";
+        const bool named_so =
+            path.size() >= suffix.size() && path.compare(path.size() - suffix.size(), suffix.size(), suffix) == 0;
+        if (error.code() != retinaface::ErrorCode::bad_format || named_so) throw;
+        throw retinaface::Error(error.code(), std::string(error.what()) +
+                                                  "; weights of PyTorch, MXNet, ONNX and ncnn become a weights file with "
+                                                  "tools/convert_weights.py " +
+                                                  path + " -o model.safetensors");
+    }
 }
 
 Detector make_detector(const retinaface::Weights& weights, const retinaface::Options& options) {
     return Detector(weights, options);
+}
+
+std::vector<retinaface::passes::Description> describe_network(const retinaface::Weights& weights, int width, int height) {
+    namespace models = retinaface::models;
+    std::vector<retinaface::passes::Description> list;
+    const retinaface::Profile& profile = retinaface::find_profile(weights.metadata("profile"));
+    const auto try_one = [&](auto* candidate) {
+        using Architecture = std::remove_pointer_t<decltype(candidate)>;
+        if (weights.metadata("architecture") != Architecture::kName) return;
+        // The reference set packs nothing.
+        list = retinaface::passes::describe(models::RetinaFace<Architecture>(weights, profile, Isa::reference), width, height);
+    };
+    try_one(static_cast<models::MobileNet025*>(nullptr));
+    try_one(static_cast<models::MobileNet025Light*>(nullptr));
+    try_one(static_cast<models::ResNet50*>(nullptr));
+    try_one(static_cast<models::ResNet50Preactivation*>(nullptr));
+    try_one(static_cast<models::ResNet152Deformable*>(nullptr));
+    return list;
 }
 
 Detector make_detector(const DetectorArguments& arguments) {

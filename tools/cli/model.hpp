@@ -3,13 +3,16 @@
 
 #include <CLI/CLI.hpp>
 #include <string>
+#include <vector>
 
 #include "retinaface.hpp"
+#include "retinaface/passes/describe.hpp"
+#include "retinaface/resnet.hpp"
 
 namespace cli {
 
 /// The networks that the tool can run.
-using Detector = retinaface::AnyDetector;
+using Detector = retinaface::AnyNetworkDetector;
 
 struct DetectorArguments {
     std::string model;
@@ -30,5 +33,8 @@ retinaface::Weights load_weights(const std::string& path);
 /// the model's path where the file is at fault.
 Detector make_detector(const DetectorArguments& arguments);
 Detector make_detector(const retinaface::Weights& weights, const retinaface::Options& options);
+
+/// What a network does with an input of this size, operation by operation. Throws retinaface::Error.
+std::vector<retinaface::passes::Description> describe_network(const retinaface::Weights& weights, int width, int height);
 
 }  // namespace cli

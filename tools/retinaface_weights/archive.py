@@ -19,6 +19,11 @@ _HASH = b'"hash":"blake2b-128:'
 _DIGITS = 32
 _DTYPES: Dict[str, "np.dtype[Any]"] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "U8": np.dtype("u1")}
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+# What state dicts of other people may hold besides; BF16 is widened when read.
+FOREIGN_DTYPES: Dict[str, "np.dtype[Any]"] = {
+    **_DTYPES, "F64": np.dtype("<f8"), "BF16": np.dtype("<u2"), "I64": np.dtype("<i8"), "I32": np.dtype("<i4"),
+    "I16": np.dtype("<i2"), "I8": np.dtype("i1"), "BOOL": np.dtype("u1"),
+}  # fmt: skip
 
 
 @dataclass
@@ -96,7 +101,21 @@ def _is_size(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 48
 
 
-def load(data: bytes) -> Archive:
+def is_foreign(data: bytes) -> bool:
+    """Whether a readable file says nothing of this project's format: a state dict that somebody saved so."""
+    length = int.from_bytes(data[:8], "little")
+    try:
+        header = json.loads(data[8 : 8 + length].decode("utf-8"))
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(header, dict) or len(header) < 2:
+        return False
+    metadata = header.get("__metadata__")
+    ours = isinstance(metadata, dict) and ("architecture" in metadata or "profile" in metadata)
+    return not ours and not any(name.startswith("backbone.") for name in header)
+
+
+def load(data: bytes, dtypes: Mapping[str, "np.dtype[Any]"] = _DTYPES) -> Archive:
     """Parse a file; strict about everything the format fixes."""
     if len(data) < 8:
         raise ConversionError(f"file: expected at least 8 bytes, found {len(data)}")
@@ -123,20 +142,21 @@ def load(data: bytes) -> Archive:
         if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
             raise ConversionError(f"tensor {name}: expected dtype, shape and data_offsets, found something else")
         dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-        if not isinstance(dtype, str) or dtype not in _DTYPES:
-            raise ConversionError(f"tensor {name}: expected a dtype of {', '.join(_DTYPES)}, found {dtype!r}")
+        if not isinstance(dtype, str) or dtype not in dtypes:
+            raise ConversionError(f"tensor {name}: expected a dtype of {', '.join(dtypes)}, found {dtype!r}")
         if not isinstance(shape, list) or len(shape) > 8 or not all(_is_size(size) for size in shape):
             raise ConversionError(f"tensor {name}: expected a shape of at most 8 sizes, found {shape!r:.80}")
         if not isinstance(offsets, list) or len(offsets) != 2 or not all(_is_size(offset) for offset in offsets):
             raise ConversionError(f"tensor {name}: expected two data_offsets, found {offsets!r:.80}")
         begin, end = offsets
-        need = math.prod(shape) * _DTYPES[dtype].itemsize
+        need = math.prod(shape) * dtypes[dtype].itemsize
         if end - begin != need:
             raise ConversionError(f"tensor {name}: expected {need} bytes for {dtype} {shape}, found {end - begin}")
         if end > len(body):
             raise ConversionError(f"tensor {name}: expected {end} bytes of data, found {len(body)} (file cut short?)")
         spans.append((begin, end, name))
-        tensors[name] = np.frombuffer(body[begin:end], _DTYPES[dtype]).reshape(shape)
+        values = np.frombuffer(body[begin:end], dtypes[dtype])
+        tensors[name] = ((values.astype("<u4") << 16).view("<f4") if dtype == "BF16" else values).reshape(shape)
     position = 0
     for begin, end, name in sorted(spans):
         if begin != position:

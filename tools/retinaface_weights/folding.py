@@ -24,9 +24,12 @@ class Norm:
 
 @dataclass(frozen=True)
 class ConvSource:
-    """Where one convolution comes from; `order` lists, per output channel here, the channel there."""
+    """Where one convolution comes from; `order` lists, per output channel here, the channel there.
 
-    weight: str
+    Without a weight it is a BatchNorm alone: the 1x1 convolution of each channel by itself.
+    """
+
+    weight: Optional[str]
     bias: Optional[str] = None
     norm: Optional[Norm] = None
     order: Optional[Sequence[int]] = None
@@ -34,6 +37,15 @@ class ConvSource:
     def names(self) -> List[str]:
         norm = [self.norm.gamma, self.norm.beta, self.norm.mean, self.norm.variance] if self.norm else []
         return [name for name in (self.weight, self.bias, *norm) if name is not None]
+
+    def renamed(self, rename: Callable[[str], str]) -> ConvSource:
+        """The same under other names."""
+        norm = self.norm
+        if norm is not None:
+            gamma = None if norm.gamma is None else rename(norm.gamma)
+            norm = Norm(gamma, rename(norm.beta), rename(norm.mean), rename(norm.variance), norm.epsilon)
+        bias = None if self.bias is None else rename(self.bias)
+        return ConvSource(None if self.weight is None else rename(self.weight), bias, norm, self.order)
 
     def shapes(self, weight_shape: Tuple[int, ...]) -> Dict[str, Tuple[int, ...]]:
         return {name: weight_shape if name == self.weight else weight_shape[:1] for name in self.names()}
@@ -88,7 +100,8 @@ def fold_network(
     rows: List[Row] = []
     for conv in convolutions(build_network(architecture, "paper")):
         source = sources[conv.name]
-        weight, bias = fold(get(source.weight), get(source.bias) if source.bias else None, source, get)
+        given = np.ones(conv.weight_shape) if source.weight is None else get(source.weight)
+        weight, bias = fold(given, get(source.bias) if source.bias else None, source, get)
         if source.order is not None:
             weight, bias = weight[list(source.order)], bias[list(source.order)]
         for kind, value in (("weight", weight), ("bias", bias)):
@@ -97,9 +110,8 @@ def fold_network(
             parameters[f"{conv.name}.{kind}"] = value
         norm = [name for name in source.names() if name not in (source.weight, source.bias)]
         bias_names = [name for name in (source.bias, *norm) if name]
-        weight_names = [source.weight] + (
-            [n for n in (source.norm.gamma, source.norm.variance) if n] if source.norm else []
-        )
+        norm_names = [source.norm.gamma, source.norm.variance] if source.norm else []
+        weight_names = [n for n in (source.weight, *norm_names) if n]
         rows.append(Row(conv.name + ".weight", weight.shape, tuple(weight_names), bool(norm)))
         rows.append(Row(conv.name + ".bias", bias.shape, tuple(bias_names), bool(norm)))
     return parameters, rows

@@ -1,8 +1,8 @@
-"""A float64 forward pass in numpy: slow, plain, and the measure for everything else."""
+"""A forward pass in numpy, in double unless told otherwise: slow, plain, and the measure for everything else."""
 
 from __future__ import annotations
 
-from typing import Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from .network import (
     head_name,
     lookup_profile,
 )
+from .wide_layers import Add, DeformConv, MaxPool, Rows
 
 
 def prepare_input(image: np.ndarray, profile: Profile) -> np.ndarray:
@@ -25,9 +26,14 @@ def prepare_input(image: np.ndarray, profile: Profile) -> np.ndarray:
     pixels = image.astype(np.float64).transpose(2, 0, 1)
     if profile.channels == "bgr":
         pixels = pixels[::-1]
-    pixels = pixels - np.array(profile.mean)[:, None, None]
+    mean = np.array(profile.mean)[:, None, None]
     height, width = pixels.shape[1:]
-    return np.pad(pixels, ((0, 0), (0, -height % profile.pad_to), (0, -width % profile.pad_to)))
+    inside = (slice(None), slice(height), slice(width))
+    padded = np.zeros((3, height + -height % profile.pad_to, width + -width % profile.pad_to))
+    if profile.pad_pixel is not None:
+        padded += profile.pad_pixel - mean
+    padded[inside] = pixels - mean
+    return padded
 
 
 def _convolve(value: np.ndarray, conv: Conv, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
@@ -51,14 +57,21 @@ def _convolve(value: np.ndarray, conv: Conv, weight: np.ndarray, bias: np.ndarra
     return result
 
 
-def run_layers(layers: List[Layer], parameters: Mapping[str, np.ndarray], image: np.ndarray) -> Dict[str, np.ndarray]:
-    """Every layer's output [C, H, W] in float64, by name."""
-    values: Dict[str, np.ndarray] = {"image": image.astype(np.float64)}
+def run_layers(
+    layers: List[Layer], parameters: Mapping[str, np.ndarray], image: np.ndarray, dtype: Any = np.float64
+) -> Dict[str, np.ndarray]:
+    """Every layer's output [C, H, W], by name."""
+    values: Dict[str, np.ndarray] = {"image": image.astype(dtype)}
     for layer in layers:
-        if isinstance(layer, Conv):
-            weight = parameters[layer.name + ".weight"].astype(np.float64)
-            bias = parameters[layer.name + ".bias"].astype(np.float64)
-            result = _convolve(values[layer.source], layer, weight, bias)
+        if isinstance(layer, (MaxPool, Add, Rows)):
+            result = layer.compute(values)
+        elif isinstance(layer, Conv):
+            weight = parameters[layer.name + ".weight"].astype(dtype)
+            bias = parameters[layer.name + ".bias"].astype(dtype)
+            if isinstance(layer, DeformConv):
+                result = layer.compute(values, weight, bias)
+            else:
+                result = _convolve(values[layer.source], layer, weight, bias)
             if layer.slope is not None:
                 result = np.where(result > 0, result, result * layer.slope)
         elif isinstance(layer, UpsampleAdd):
@@ -77,6 +90,9 @@ def gather_heads(values: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
     """Head maps [A * k, H, W] -> {"class": [N, 2], "box": [N, 4], "landmark": [N, 10]}, p3 first, row-major."""
     outputs = {}
     for head, count in HEADS:
+        if f"head.{head}" in values:  # one head for all levels
+            outputs[head] = values[f"head.{head}"].transpose(1, 2, 0).reshape(-1, count)
+            continue
         maps = [values[head_name(level, head)] for level in LEVELS]
         outputs[head] = np.concatenate([m.transpose(1, 2, 0).reshape(-1, count) for m in maps])
     return outputs
@@ -88,7 +104,8 @@ def forward(
     parameters: Mapping[str, np.ndarray],
     image: np.ndarray,
     layers: Optional[List[Layer]] = None,
+    dtype: Any = np.float64,
 ) -> Dict[str, np.ndarray]:
-    """Raw outputs (class logits, box, landmark; float64) for U8 pixels [H, W, 3] in the order R, G, B."""
+    """Raw outputs (class logits, box, landmark) for U8 pixels [H, W, 3] in the order R, G, B."""
     layers = build_network(architecture, profile) if layers is None else layers
-    return gather_heads(run_layers(layers, parameters, prepare_input(image, lookup_profile(profile))))
+    return gather_heads(run_layers(layers, parameters, prepare_input(image, lookup_profile(profile)), dtype))

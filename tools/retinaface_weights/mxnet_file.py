@@ -1,11 +1,7 @@
 """MXNet models: an NDArray list (`.params`) and the graph that says what it means (`-symbol.json`).
 
-The graph is followed from its nine outputs to the image and compared, node by node, with the architecture.  Which
-tensor is which follows from where the graph uses it; names mean nothing.
-
-Two orders differ from the canonical ones.  Levels: the graph's outputs come coarse to fine.  Channels: MXNet files have
-the large anchor first and, for the class head, all background channels before all face channels; `head_order` gives
-the permutation to small anchor first and anchor * 2 + {background, face}.
+Two orders differ from the canonical ones.  Levels: the graph's nine outputs come coarse to fine.  Channels: MXNet files
+have the large anchor first and, for the class head, all background channels before all face channels.
 """
 
 from __future__ import annotations
@@ -14,18 +10,20 @@ import json
 import math
 import re
 import struct
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
 from .errors import ConversionError
 from .folding import ConvSource, Norm
-from .network import ANCHORS, HEADS, LEVELS, ConcatRelu, Conv, Layer, UpsampleAdd, build_network, head_name
+from .graph import CLASS_MAJOR, Found, Matcher, Value, find_network
+from .network import ANCHORS, HEADS, LEVELS, Conv, Layer, head_name
 
 _LIST_MAGIC = 0x112
 _ARRAY_V1, _ARRAY_V2, _ARRAY_V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 _DTYPES = {0: "<f4", 1: "<f8", 2: "<f2"}
 _MAX_ARRAYS = 1 << 16
+_SUMS = ("elemwise_add", "_Plus", "_plus", "broadcast_add")
 
 
 def is_params(data: bytes) -> bool:
@@ -170,31 +168,18 @@ class _Node:
             raise ConversionError(f"{self.what}: expected {key} like {default}, found {text!r:.40}") from None
 
 
-def head_order(head: str) -> List[int]:
-    """For each canonical channel of a head, the channel of an MXNet file; see above."""
-    values = dict(HEADS)[head]
-    order = []
-    for anchor in range(ANCHORS):
-        origin = ANCHORS - 1 - anchor
-        for value in range(values):
-            order.append(value * ANCHORS + origin if head == "class" else origin * values + value)
-    return order
-
-
-class _Matcher:
-    """Follows the graph from its outputs and finds every layer of the architecture in it."""
+class _Matcher(Matcher):
+    """How an MXNet graph writes a network; a value is the index of a node."""
 
     def __init__(self, nodes: List[_Node], layers: Sequence[Layer]) -> None:
+        super().__init__(layers)
         self._nodes = nodes
-        self._layers = {layer.name: layer for layer in layers}
-        self._places: Dict[str, int] = {}
-        self._visited: set = set()
-        self.sources: Dict[str, ConvSource] = {}
+        self.visited: set = set()
         self.ignored: List[str] = []  # variables that mean nothing, such as a fixed gamma
         self.epsilons: set = set()
 
     def _node(self, index: int) -> _Node:
-        self._visited.add(index)
+        self.visited.add(index)
         return self._nodes[index]
 
     def _variable(self, index: int) -> str:
@@ -202,63 +187,57 @@ class _Matcher:
         node.expect_operator("null")
         return node.name
 
-    def match(self, name: str, index: int) -> None:
-        """The value at node `index` must be that of layer `name`."""
-        known = self._places.get(name)
-        if known is not None:
-            if known != index:
-                raise ConversionError(
-                    f"{self._nodes[index].what}: expected {self._nodes[known].name!r:.60} there, which is {name}"
-                )
-            return
-        self._places[name] = index
-        if name == "image":
-            self._node(index).expect_operator("null")
-            return
-        layer = self._layers[name]
-        if isinstance(layer, Conv):
-            if layer.name.startswith("head."):
-                if layer.name.endswith(".class"):
-                    index = self._skip_softmax(index, layer.c_out)
-                self._match_convolution(layer, index, None, head_order(layer.name.rsplit(".", 1)[1]))
-            else:
-                if layer.slope is not None:
-                    index = self._skip_relu(index)
-                self._match_normalised(layer, index)
-        elif isinstance(layer, ConcatRelu):
-            node = self._node(self._skip_relu(index))
-            node.expect_operator("Concat")
-            node.expect_inputs(len(layer.sources))
-            node.expect("dim", 1, 1)
-            for source, place in zip(layer.sources, node.inputs):
-                self.match(source, place)
-        else:
-            self._match_upsample(layer, index)
+    def describe(self, value: Value) -> str:
+        return self._nodes[value].what
 
-    def _skip_relu(self, index: int) -> int:
-        node = self._node(index)
-        node.expect_operator("Activation", "relu")
+    def image(self, value: Value) -> None:
+        """The input, or (input - mean) * factor with scalars."""
+        factor, mean = 1.0, 0.0
+        node = self._node(value)
+        if node.operator in ("_mul_scalar", "_MulScalar"):
+            factor = node.value("scalar", 1.0)
+            node = self._node(node.inputs[0])
+        if node.operator in ("_minus_scalar", "_MinusScalar"):
+            mean = node.value("scalar", 0.0)
+            node = self._node(node.inputs[0])
+        node.expect_operator("null")
+        if not 0 < factor < 1e6:
+            raise ConversionError(f"{node.what}: expected a positive factor after it, found {factor:g}")
+        if (factor, mean) != (1.0, 0.0):
+            self.scaling = ((mean,) * 3, (1.0 / factor,) * 3)
+
+    def activation(self, value: Value) -> Tuple[float, Value]:
+        node = self._node(value)
+        node.expect_operator("Activation", "relu", "LeakyReLU")
         node.expect_inputs(1)
         if node.operator == "Activation":
             node.expect("act_type", "relu", "")
-        return node.inputs[0]
+        if node.operator == "LeakyReLU":
+            node.expect("act_type", "leaky", "leaky")
+            return node.value("slope", 0.25), node.inputs[0]
+        return 0.0, node.inputs[0]
 
-    def _skip_softmax(self, index: int, channels: int) -> int:
+    def skip_softmax(self, index: int, channels: int) -> int:
         """Reshape to two channels, softmax over them, reshape back: background channels come first."""
-        for operator, key, expected in (
-            ("Reshape", "shape", (0, channels, -1, 0)),
-            ("SoftmaxActivation", "mode", "channel"),
-            ("Reshape", "shape", (0, 2, -1, 0)),
+        for operators, key, expected in (
+            (("Reshape", "reshape"), "shape", (0, channels, -1, 0)),
+            (("SoftmaxActivation", "softmax"), "mode", "channel"),
+            (("Reshape", "reshape"), "shape", (0, 2, -1, 0)),
         ):
             node = self._node(index)
-            node.expect_operator(operator)
+            node.expect_operator(*operators)
             node.expect_inputs(1)
-            node.expect(key, expected, () if isinstance(expected, tuple) else "")
+            if node.operator == "softmax":
+                node.expect("axis", 1, -1)
+            else:
+                node.expect(key, expected, () if isinstance(expected, tuple) else "")
             index = node.inputs[0]
         return index
 
-    def _match_normalised(self, conv: Conv, index: int) -> None:
-        node = self._node(index)
+    def norm(self, value: Value) -> Tuple[Optional[Norm], Value]:
+        node = self._node(value)
+        if node.operator != "BatchNorm":  # folded already, a head, or what another layer would have to be
+            return None, value
         node.expect_operator("BatchNorm")
         node.expect_inputs(5)
         node.expect("axis", 1, 1)
@@ -270,12 +249,10 @@ class _Matcher:
         fixed = node.value("fix_gamma", True)
         if fixed:
             self.ignored.append(gamma)
-        self._match_convolution(
-            conv, node.inputs[0], Norm(None if fixed else gamma, beta, mean, variance, epsilon), None
-        )
+        return Norm(None if fixed else gamma, beta, mean, variance, epsilon), node.inputs[0]
 
-    def _match_convolution(self, conv: Conv, index: int, norm: Optional[Norm], order: Optional[List[int]]) -> None:
-        node = self._node(index)
+    def convolution(self, value: Value, conv: Conv) -> Tuple[str, Optional[str], Value]:
+        node = self._node(value)
         node.expect_operator("Convolution")
         node.expect("kernel", (conv.kernel,) * 2, ())
         node.expect("stride", (conv.stride,) * 2, (1, 1))
@@ -287,13 +264,18 @@ class _Matcher:
         biased = not node.value("no_bias", False)
         node.expect_inputs(3 if biased else 2)
         weight = self._variable(node.inputs[1])
-        bias = self._variable(node.inputs[2]) if biased else None
-        self.sources[conv.name] = ConvSource(weight, bias, norm, order)
-        self.match(conv.source, node.inputs[0])
+        return weight, self._variable(node.inputs[2]) if biased else None, node.inputs[0]
 
-    def _match_upsample(self, layer: UpsampleAdd, index: int) -> None:
-        node = self._node(index)
-        node.expect_operator("elemwise_add", "_Plus", "_plus", "broadcast_add")
+    def concatenated(self, value: Value, count: int) -> List[Value]:
+        node = self._node(value)
+        node.expect_operator("Concat")
+        node.expect_inputs(count)
+        node.expect("dim", 1, 1)
+        return list(node.inputs)
+
+    def upsampled_sum(self, value: Value) -> Tuple[Value, Value]:
+        node = self._node(value)
+        node.expect_operator(*_SUMS)
         node.expect_inputs(2)
         fine, cropped = node.inputs
         if self._nodes[fine].operator == "Crop":
@@ -310,12 +292,28 @@ class _Matcher:
         upsampling.expect_inputs(1)
         upsampling.expect("sample_type", "nearest", "")
         upsampling.expect("scale", 2, 0)
-        self.match(layer.fine, fine)
-        self.match(layer.coarse, upsampling.inputs[0])
+        return fine, upsampling.inputs[0]
+
+    def sum(self, value: Value) -> List[Value]:
+        node = self._node(value)
+        node.expect_operator(*_SUMS)
+        node.expect_inputs(2)
+        return list(node.inputs)
+
+    def max_pool(self, value: Value) -> Value:
+        node = self._node(value)
+        node.expect_operator("Pooling")
+        node.expect_inputs(1)
+        for key, expected in (("kernel", (3, 3)), ("stride", (2, 2)), ("pad", (1, 1))):
+            node.expect(key, expected, ())
+        node.expect("pool_type", "max", "max")
+        node.expect("pooling_convention", "valid", "valid")
+        node.expect("global_pool", False, False)
+        return node.inputs[0]
 
     def finish(self) -> None:
         """Nothing may be left over, and no tensor may serve two layers."""
-        left = [node for index, node in enumerate(self._nodes) if index not in self._visited]
+        left = [node for index, node in enumerate(self._nodes) if index not in self.visited]
         if left:
             raise ConversionError(f"{left[0].what}: expected no further node, found {len(left)} that no output needs")
         names = [name for source in self.sources.values() for name in source.names()]
@@ -324,11 +322,8 @@ class _Matcher:
                 raise ConversionError(f"tensor {name!r:.80}: expected in one layer, found in several")
 
 
-def read_graph(text: bytes, architecture: str) -> Tuple[Dict[str, ConvSource], List[str], List[str]]:
-    """Check a symbol graph against the architecture.
-
-    Returns where each canonical convolution is, the names of tensors without effect, and remarks.
-    """
+def read_graph(text: bytes, architecture: Optional[str] = None) -> Found:
+    """Find a known network (or the one named) in a symbol graph."""
     try:
         graph = json.loads(text.decode("utf-8"))
     except (ValueError, RecursionError) as error:
@@ -341,20 +336,39 @@ def read_graph(text: bytes, architecture: str) -> Tuple[Dict[str, ConvSource], L
         raise ConversionError("graph: expected an object with nodes and heads, found something else")
     nodes = [_Node(index, raw) for index, raw in enumerate(graph["nodes"])]
     heads = graph["heads"]
-    expected = [head_name(level, head) for level in reversed(LEVELS) for head, _ in HEADS]
+    expected = [(level, head, values) for level in reversed(LEVELS) for head, values in HEADS]
     if len(heads) != len(expected):
         raise ConversionError(f"graph: expected {len(expected)} outputs, found {len(heads)}")
-    # ReLU throughout, which is the insightface profile's network.
-    matcher = _Matcher(nodes, build_network(architecture, "insightface"))
-    for name, head in zip(expected, heads):
+    for head in heads:
         if not isinstance(head, list) or not head or type(head[0]) is not int or not 0 <= head[0] < len(nodes):
             raise ConversionError(f"graph: expected an output that is a node, found {head!r:.60}")
-        matcher.match(name, head[0])
+    places: Dict[str, int] = {}
+    visited: set = set()
+    for (level, head, values), (index, *_) in zip(expected, heads):
+        if head == "class":
+            softmax = _Matcher(nodes, [])
+            index = softmax.skip_softmax(index, ANCHORS * values)
+            visited |= softmax.visited
+        places[head_name(level, head)] = index
+    name, matcher = find_network(lambda layers: _Matcher(nodes, layers), places, architecture, "the graph")
+    matcher.visited |= visited
     matcher.finish()
     notes = [
-        f"graph of {len(nodes)} nodes agrees with {architecture}",
+        f"graph of {len(nodes)} nodes agrees with {name}",
         "BatchNorm eps in the graph: " + ", ".join(f"{value:g}" for value in sorted(matcher.epsilons)),
-        "heads permuted: class channels (background, background, face, face) large anchor first -> anchor * 2 + "
-        "{background, face}, small anchor first; box and landmark channels likewise",
     ]
-    return matcher.sources, matcher.ignored, notes
+    mean, std = matcher.scaling or (None, None)
+    return Found(
+        name, matcher.sources, matcher.slope(), CLASS_MAJOR, mean, std, ignored=matcher.ignored, notes=notes
+    )
+
+
+def rename_aliases(tensors: Mapping[str, np.ndarray], expected: Mapping[str, object]) -> Dict[str, np.ndarray]:
+    """The tensors, those that one half of MXNet calls `moving_*` and the other `running_*` as the graph calls them."""
+    result = dict(tensors)
+    for name in expected:
+        for ours, theirs in (("moving_", "running_"), ("running_", "moving_")):
+            alias = name.replace(ours, theirs)
+            if name not in result and alias in result and alias not in expected:
+                result[name] = result.pop(alias)
+    return result

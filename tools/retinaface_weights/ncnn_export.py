@@ -7,8 +7,10 @@ from typing import Dict, List, Tuple
 
 import numpy as np
 
-from .network import HEADS, LEVELS, ConcatRelu, Conv, Layer, UpsampleAdd, build_network, head_name
+from .errors import ConversionError
+from .network import HEADS, LEVELS, ConcatRelu, Conv, Layer, UpsampleAdd, head_name
 from .weights_file import Weights
+from .wide_layers import Add, DeformConv, MaxPool
 
 _MAGIC = 7767517
 _RAW_FP32 = (0).to_bytes(4, "little")  # tag before a weight
@@ -16,6 +18,8 @@ _RAW_FP32 = (0).to_bytes(4, "little")  # tag before a weight
 
 def _sources(layer: Layer) -> List[str]:
     if isinstance(layer, Conv):
+        return [layer.source]
+    if isinstance(layer, MaxPool):
         return [layer.source]
     if isinstance(layer, UpsampleAdd):
         return [layer.fine, layer.coarse, layer.fine]  # twice: ncnn takes the target size from a map
@@ -75,11 +79,13 @@ def export(weights: Weights) -> Tuple[str, bytes]:
     `.landmark` [20, h, w], L = 3, 4, 5, which is how ncnn users write such networks; activations are part of the
     convolutions, as ncnn's own optimiser would leave them.
     """
-    layers = build_network(weights.architecture, weights.profile)
+    layers = weights.layers()
     writer = _Writer(layers)
     values: List[bytes] = []
     writer.produce("Input", "image", [], "image")
     for layer in layers:
+        if isinstance(layer, DeformConv):
+            raise ConversionError(f"--ncnn: expected a network without deformable convolution, found {weights.architecture}")
         if isinstance(layer, Conv):
             kind = "Convolution" if layer.groups == 1 else "ConvolutionDepthWise"
             writer.produce(kind, layer.name, [writer.take(layer.source)], layer.name, _conv_parameters(layer))
@@ -87,6 +93,16 @@ def export(weights: Weights) -> Tuple[str, bytes]:
             values += [
                 weights.parameters[f"{layer.name}.{part}"].astype("<f4").tobytes() for part in ("weight", "bias")
             ]
+        elif isinstance(layer, MaxPool):
+            writer.produce("Pooling", layer.name, [writer.take(layer.source)], layer.name, "0=0 1=3 2=2 3=1 5=1")
+        elif isinstance(layer, Add):
+            total = layer.name + ".linear" if layer.relu else layer.name
+            inputs = [writer.take(source) for source in layer.sources]
+            if layer.relu:
+                writer.write("BinaryOp", total, inputs, [total], "0=0")
+                writer.produce("ReLU", layer.name, [total], layer.name)
+            else:
+                writer.produce("BinaryOp", total, inputs, layer.name, "0=0")
         elif isinstance(layer, UpsampleAdd):
             upsampled = layer.name + ".upsampled"
             writer.write(

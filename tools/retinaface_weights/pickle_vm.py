@@ -47,6 +47,18 @@ _INERT: FrozenSet[str] = frozenset(
         "numpy._core.multiarray.scalar",
         "torch.Size",
         "torch.device",
+        "pathlib.Path",
+        "pathlib.PosixPath",
+        "pathlib.PurePosixPath",
+        "pathlib.WindowsPath",
+        "datetime.datetime",
+        "pytorch_lightning.utilities.parsing.AttributeDict",
+        "lightning.pytorch.utilities.parsing.AttributeDict",
+        "lightning_fabric.utilities.data.AttributeDict",
+        "lightning.fabric.utilities.data.AttributeDict",
+        "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",
+        "lightning.pytorch.callbacks.model_checkpoint.ModelCheckpoint",
+        "easydict.EasyDict",
     }
 )
 _ORDERED_DICT = "collections.OrderedDict"
@@ -64,6 +76,7 @@ class PickleReader:
         what: str = "pickle",
     ) -> None:
         self.stream = BytesIO(data)
+        self._data = data
         self._allowed = allowed
         self._persistent_load = persistent_load
         self._what = what
@@ -126,11 +139,17 @@ class PickleReader:
     # What opcodes do.
 
     def _global(self, name: str) -> None:
-        if name not in self._allowed and name not in _INERT and name != _ORDERED_DICT:
+        if name in self._allowed or name in _INERT or name == _ORDERED_DICT:
+            self._push(Global(name))
+            return
+        if b"torch.nn.modules" in self._data:
             raise ConversionError(
-                f"{self._what}: expected names that a weights file needs, found {name!r:.100} (nothing was executed)"
+                f"{self._what}: expected a state dict, found a whole model pickled with its class {name!r:.80} (nothing was "
+                "executed): load it where that class is and save model.state_dict()"
             )
-        self._push(Global(name))
+        raise ConversionError(
+            f"{self._what}: expected names that a weights file needs, found {name!r:.100} (nothing was executed)"
+        )
 
     def _stack_global(self) -> None:
         name, module = self._pop(), self._pop()

@@ -32,11 +32,15 @@ def make_seeded(architecture: str, profile: str, seed: int) -> Weights:
             scale *= _PIXEL_SCALE
         kind = conv.name.rsplit(".", 1)[1]
         if conv.name.startswith("head."):
-            scale *= _HEAD_SCALE[kind]
+            scale *= _HEAD_SCALE.get(kind, 0.5)
         weight = np.round(random.standard_normal(conv.weight_shape) * 4096) / 4096 * scale
         channel_gain = random.randint(48, 81, conv.c_out) / 64.0
+        if conv.name.endswith(".conv3") and conv.name.startswith("backbone."):
+            weight /= 4  # sums of many blocks stay of sane size
         weight *= channel_gain[:, None, None, None]
         bias = random.randint(-64, 65, conv.c_out) / 256.0
+        if kind == "offset":  # some pixels
+            weight, bias = weight / 4, bias * 16
         if kind == "class" and conv.name.startswith("head."):
             bias += np.tile([0.75, -0.75], conv.c_out // 2)  # faces are rarer than background
         parameters[conv.name + ".weight"] = weight

@@ -32,7 +32,12 @@ _REBUILD_PARAMETER = ("torch._utils._rebuild_parameter", "torch._utils._rebuild_
 _ALLOWED = frozenset((*_STORAGE_DTYPES, *_REBUILD_TENSOR, *_REBUILD_PARAMETER))
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
-_NESTED_KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
+# Where training scripts put a state dict, an averaged one first.
+_NESTED_KEYS = (
+    "params_ema", "ema_state_dict", "state_dict_ema", "model_ema", "ema", "state_dict", "model_state_dict", "model_state",
+    "model", "net", "network", "weights", "params", "module",
+)  # fmt: skip
+_AVERAGED = 5  # of them
 _MAX_ELEMENTS = 1 << 28
 
 
@@ -61,8 +66,12 @@ class LazyTensor:
     strides: Tuple[int, ...]
 
     @property
+    def kind(self) -> str:
+        return self.storage.kind
+
+    @property
     def is_floating(self) -> bool:
-        return self.storage.kind in _FLOATING
+        return self.kind in _FLOATING
 
     def values(self) -> np.ndarray:
         array = self.storage.array()[self.offset :]
@@ -232,22 +241,29 @@ def _read_legacy(data: bytes) -> Any:
 def _find_state_dict(root: Any) -> Tuple[str, Dict[str, Any]]:
     """The dictionary that holds tensors, and where it was: the root or one of the customary places inside."""
 
-    def tensors_in(value: Any) -> int:
-        if not isinstance(value, dict):
-            return 0
-        return sum(
-            isinstance(v, Call) and v.function in (*_REBUILD_TENSOR, *_REBUILD_PARAMETER) for v in value.values()
-        )
-
     if isinstance(root, dict):  # nested first: beside a state dict there may be stray tensors, a best accuracy say
-        found = [key for key in _NESTED_KEYS if tensors_in(root.get(key))]
+        found = [key for key in _NESTED_KEYS if _holds_tensors(root.get(key))]
+        averaged = [key for key in found if key in _NESTED_KEYS[:_AVERAGED]]
+        if averaged and len(found) > 1:
+            found = averaged
         if len(found) == 1:
-            return found[0], root[found[0]]
+            inner, state = _find_state_dict(root[found[0]])
+            return f"{found[0]}.{inner}" if inner else found[0], state
         if found:
             raise ConversionError(f"state dict: expected one, found several ({', '.join(found)})")
-    if tensors_in(root):
+    if _holds_tensors(root, 0):
         return "", root
     raise ConversionError("state dict: expected a dictionary of tensors, found none")
+
+
+def _holds_tensors(value: Any, depth: int = 3) -> bool:
+    """Whether a value is a state dict or a dictionary with one in a customary place."""
+    if not isinstance(value, dict):
+        return False
+    calls = (*_REBUILD_TENSOR, *_REBUILD_PARAMETER)
+    if any(isinstance(entry, Call) and entry.function in calls for entry in value.values()):
+        return True
+    return depth > 0 and any(_holds_tensors(value.get(key), depth - 1) for key in _NESTED_KEYS)
 
 
 def is_torch(data: bytes) -> bool:
@@ -256,25 +272,16 @@ def is_torch(data: bytes) -> bool:
 
 
 def read_state_dict(data: bytes) -> Tuple[Dict[str, LazyTensor], List[str]]:
-    """Tensors by name, `module.` removed; and remarks for the person who converts."""
+    """Tensors by the names in the file, and remarks for the person who converts."""
     root = _read_zip(data) if data[:4] == b"PK\x03\x04" else _read_legacy(data)
     place, state = _find_state_dict(root)
     notes = [f"state dict found under {place!r}"] if place else []
     tensors: Dict[str, LazyTensor] = {}
-    prefixed = 0
     for key, value in state.items():
         if not isinstance(key, str):
             raise ConversionError(f"state dict: expected names as keys, found {key!r:.80}")
         tensor = _as_tensor(key, value)
         if tensor is None:
             raise ConversionError(f"tensor {key!r:.80}: expected a tensor, found {type(value).__name__}")
-        name = key
-        if key.startswith("module."):
-            name = key[len("module.") :]
-            prefixed += 1
-        if name in tensors:
-            raise ConversionError(f"tensor {name!r:.80}: expected once, found with and without the prefix 'module.'")
-        tensors[name] = tensor
-    if prefixed:
-        notes.append(f"prefix 'module.' removed from {prefixed} names")
+        tensors[key] = tensor
     return tensors, notes

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterable, List, Mapping, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 import numpy as np
 
 from . import archive
 from .errors import ConversionError
 from .forward import forward
-from .network import lookup_architecture, lookup_profile, parameter_shapes
+from .network import Layer, build_network, lookup_architecture, lookup_profile, parameter_shapes
 
 UNHASHED_FORMAT = "retinaface-weights-1"  # read, no longer written: without a hash of its bytes
 REQUIRED_METADATA = ("format", "architecture", "profile", "version", "source", "licence")
@@ -45,8 +45,24 @@ class Weights:
             **self.extra,
         }
 
+    @property
+    def slope(self) -> Optional[float]:
+        """The activation's slope where the metadata state one that is not the profile's."""
+        if "slope" not in self.extra:
+            return None
+        try:
+            slope = float(self.extra["slope"])
+        except ValueError:
+            slope = -1.0
+        if not 0 <= slope <= 1:
+            raise ConversionError(f"metadata slope: expected a number in 0..1, found {self.extra['slope']!r:.40}")
+        return slope
+
+    def layers(self) -> List[Layer]:
+        return build_network(self.architecture, self.profile, self.slope)
+
     def forward(self, image: np.ndarray) -> Dict[str, np.ndarray]:
-        return forward(self.architecture, self.profile, self.parameters, image)
+        return forward(self.architecture, self.profile, self.parameters, image, self.layers())
 
     def rounded(self, dtype: str) -> Weights:
         """The same weights with values as a file of that dtype (f32, f16) holds them."""

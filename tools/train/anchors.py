@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
+import sys
 
 import numpy as np
 
-STRIDES = (8, 16, 32)
-SIZES = ((16, 32), (64, 128), (256, 512))
-VARIANCE_CENTRE = 0.1
-VARIANCE_SIZE = 0.2
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+from retinaface_weights.network import ANCHOR_SIZES, LEVELS, PROFILES  # noqa: E402
+
+STRIDES = tuple(2**level for level in LEVELS)
+VARIANCE_CENTRE, VARIANCE_SIZE = PROFILES["biubug6"].variances
 
 IGNORED = -1
 """Class target of an anchor that takes part in no class loss."""
@@ -19,7 +23,7 @@ IGNORED = -1
 def make_anchors(height: int, width: int) -> np.ndarray:
     """Anchors [N, 4] as centre x, centre y, width, height; level by level, row-major, small size first. Read-only."""
     levels = []
-    for stride, sizes in zip(STRIDES, SIZES):
+    for stride, sizes in zip(STRIDES, ANCHOR_SIZES):
         rows, columns = -(-height // stride), -(-width // stride)
         cy, cx, size = np.meshgrid(
             (np.arange(rows) + 0.5) * stride, (np.arange(columns) + 0.5) * stride, np.array(sizes, float), indexing="ij"
@@ -55,13 +59,6 @@ def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return inter / np.maximum(area(a)[:, None] + area(b)[None] - inter, 1e-9)
 
 
-def iou_of_pairs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Intersection over union [N] of corner-form boxes a[k] and b[k]."""
-    sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
-    inter = np.maximum(sides, 0).prod(axis=1)
-    return inter / np.maximum(area(a) + area(b) - inter, 1e-9)
-
-
 def encode_boxes(boxes: np.ndarray, anchors: np.ndarray) -> np.ndarray:
     """Regression targets [N, 4] of corner-form boxes [N, 4] for their anchors [N, 4] (centre form)."""
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
@@ -94,47 +91,90 @@ def decode_landmarks(codes: np.ndarray, anchors: np.ndarray) -> np.ndarray:
     return (offset + anchors[:, None, :2]).reshape(-1, 10)
 
 
+@dataclass(frozen=True)
+class Pairs:
+    """Anchors and boxes that overlap: indices of both, intersection and union of each pair [n]."""
+
+    anchor: np.ndarray
+    box: np.ndarray
+    intersection: np.ndarray
+    union: np.ndarray
+
+
+def overlapping(boxes: np.ndarray, height: int, width: int) -> Pairs:
+    """Every pair of an anchor of a picture of that size and a box [n, 4] that it overlaps.
+
+    Only cells within reach of a box are looked at: a crowd has hundreds of faces, each of which few anchors overlap.
+    """
+    found = []
+    first = 0
+    for stride, sizes in zip(STRIDES, ANCHOR_SIZES):
+        shape = np.array([-(-width // stride), -(-height // stride)])
+        for position, size in enumerate(sizes):
+            # Cells (column, row) whose anchor reaches into the box, from `low` up to `high`.
+            low = np.maximum(np.floor((boxes[:, :2] - size / 2) / stride - 0.5).astype(np.int64) + 1, 0)
+            high = np.minimum(np.ceil((boxes[:, 2:] + size / 2) / stride - 0.5).astype(np.int64), shape)
+            counts = np.maximum(high - low, 0)
+            cells = counts.prod(axis=1)
+            box = np.repeat(np.arange(len(boxes)), cells)
+            inner = np.arange(len(box)) - np.repeat(np.cumsum(cells) - cells, cells)
+            column = low[box, 0] + inner % counts[box, 0]
+            row = low[box, 1] + inner // counts[box, 0]
+            x, y = (column + 0.5) * stride, (row + 0.5) * stride
+            half, corner = size / 2, boxes[box]
+            inter = (np.minimum(x + half, corner[:, 2]) - np.maximum(x - half, corner[:, 0])) * (
+                np.minimum(y + half, corner[:, 3]) - np.maximum(y - half, corner[:, 1]))
+            found.append((first + (row * shape[0] + column) * len(sizes) + position, box, inter, size**2 + area(corner) - inter))
+        first += int(shape.prod()) * len(sizes)
+    return Pairs(*(np.concatenate(values) for values in zip(*found)))
+
+
 def match(
-    anchors: np.ndarray,
-    boxes: np.ndarray,
-    ignored: np.ndarray,
-    positive_iou: float = 0.35,
-    band_iou: float = 0.27,
+    height: int, width: int, boxes: np.ndarray, ignored: np.ndarray, positive_iou: float = 0.35, band_iou: float = 0.27,
     min_anchors: int = 3,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Assigns faces to anchors.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Assigns faces to the anchors of a picture.
 
     An anchor is positive for the face it overlaps best when IoU >= `positive_iou`. A face with fewer than
     `min_anchors` of those also takes its best anchors up to that number, wherever IoU >= 0.1: an 8-pixel face reaches
     at most IoU 0.25 with a 16-pixel anchor, and would otherwise be trained on one anchor or none. Anchors in the band
     `band_iou`..`positive_iou`, and those on `ignored` regions, take part in no class loss.
 
-    Returns the class target [N] (1 face, 0 background, `IGNORED`) and the index [N] of the face.
+    Returns the class target [N] (1 face, 0 background, `IGNORED`), the index [N] of the face, and the IoU [N] with it.
     """
-    shapes = corners(anchors)
-    label = np.zeros(len(anchors), np.int64)
-    index = np.zeros(len(anchors), np.int64)
+    count = len(make_anchors(height, width))
+    label = np.zeros(count, np.int64)
+    index = np.zeros(count, np.int64)
+    overlap = np.zeros(count)
     if len(ignored):
-        inter = intersection(shapes, ignored)
-        own = area(shapes)[:, None]
-        union = own + area(ignored)[None] - inter
-        label[((inter >= 0.5 * own) | (inter >= 0.15 * union)).any(axis=1)] = IGNORED
+        pairs = overlapping(ignored, height, width)
+        own = make_anchors(height, width)[pairs.anchor, 2] ** 2
+        label[pairs.anchor[(pairs.intersection >= 0.5 * own) | (pairs.intersection >= 0.15 * pairs.union)]] = IGNORED
     if not len(boxes):
-        return label, index
-    overlap = iou(shapes, boxes)
-    best = overlap.max(axis=1)
-    index = overlap.argmax(axis=1)
-    label[(best >= band_iou) & (best < positive_iou)] = IGNORED
-    positive = best >= positive_iou
-    count = np.bincount(index[positive], minlength=len(boxes))
+        return label, index, overlap
+    pairs = overlapping(boxes, height, width)
+    iou_of = pairs.intersection / pairs.union
+    order = np.flatnonzero(iou_of >= 0.1)
+    order = order[np.argsort(iou_of[order], kind="stable")]
+    anchor, face, value = pairs.anchor[order], pairs.box[order], iou_of[order]
+    # In ascending order the last write, which stays, is the best.
+    index[anchor] = face
+    overlap[anchor] = value
+    label[(overlap >= band_iou) & (overlap < positive_iou)] = IGNORED
+    positive = overlap >= positive_iou
+    has = np.bincount(index[positive], minlength=len(boxes))
+    by_face = np.argsort(face, kind="stable")
+    ends = np.cumsum(np.bincount(face, minlength=len(boxes)))
     # Large faces first, so that where two faces compete for an anchor the smaller one, which has fewer, wins.
-    for face in np.argsort(-area(boxes)):
-        if count[face] >= min_anchors:
+    for k in np.argsort(-area(boxes)):
+        if has[k] >= min_anchors:
             continue
-        column = overlap[:, face]
-        top = np.argpartition(-column, min_anchors)[:min_anchors] if len(column) > min_anchors else np.arange(len(column))
-        top = top[(column[top] >= 0.1) & ~(positive[top] & (best[top] > column[top] + 0.1))]
-        index[top] = face
+        best = by_face[ends[k - 1] if k else 0 : ends[k]][-min_anchors:]
+        top, mine = anchor[best], value[best]
+        free = ~(positive[top] & (overlap[top] > mine + 0.1))
+        top, mine = top[free], mine[free]
+        index[top] = k
+        overlap[top] = mine
         positive[top] = True
     label[positive] = 1
-    return label, index
+    return label, index, overlap

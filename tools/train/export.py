@@ -1,32 +1,34 @@
-"""Exports a training checkpoint: a plain state dict (`.pth`) and, through the converter, a weights file.
-
-    python export.py runs/main/final.pth -o weights.safetensors --version 1.0 --source "..." --licence "..."
-
-Of several checkpoints that came from one another by training, the mean is exported (`--shares`: weighted). Options this script does not know are handed to `convert_weights.py`.
-"""
+"""From a training's end to a weights file: the running mean, its BatchNorms folded, its scores calibrated."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 import math
 from pathlib import Path
-import subprocess
-import sys
 
+import numpy as np
 import torch
-from torch import Tensor
 
-from model import load_mean
+import measure
+from model import Network, own_names
+from photos import Photo
+import recipe
+from retinaface_weights import weights_file
+from retinaface_weights.folding import fold_network
+from retinaface_weights.network import LEVELS, head_name
 
-CONVERTER = Path(__file__).resolve().parent.parent / "convert_weights.py"
-
-
-FIXED_SCORE = 0.02
+FIXED_SCORE = measure.SCORE_THRESHOLD
 """The score that calibration leaves as it is: the evaluation threshold, so that the AP does not change."""
 
 
-def calibrate(state: dict[str, Tensor], score: float) -> None:
+def fold(model: Network) -> dict[str, np.ndarray]:
+    """The network's parameters in double, as a weights file names them, BatchNorms in the convolutions."""
+    state = model.state_dict()
+    parameters, _ = fold_network(model.architecture, own_names(model.architecture), lambda name: state[name].cpu().numpy())
+    return parameters
+
+
+def calibrate(parameters: dict[str, np.ndarray], score: float) -> None:
     """Rescales the class heads, in place, so that what scored `score` scores 0.5 (Platt scaling).
 
     The margin (face less background logit) z becomes (z - c) * t with c the margin of `score` and t such that
@@ -36,43 +38,33 @@ def calibrate(state: dict[str, Tensor], score: float) -> None:
     shift = math.log(score / (1 - score))
     fixed = math.log(FIXED_SCORE / (1 - FIXED_SCORE))
     slope = fixed / (fixed - shift)
-    for level in range(3):
-        head = f"ClassHead.{level}.conv1x1."
-        state[head + "weight"] *= slope
-        bias = state[head + "bias"]
+    for level in LEVELS:
+        head = head_name(level, "class")
+        parameters[f"{head}.weight"] *= slope
+        bias = parameters[f"{head}.bias"]
         bias *= slope
         bias[0::2] += shift * slope / 2
         bias[1::2] -= shift * slope / 2
 
 
-def export_state(
-    checkpoints: Sequence[str | Path], destination: str | Path, half_score: float = 0.5,
-    shares: Sequence[float] | None = None,
-) -> None:
-    """Writes the detector's float32 state dict, names as in the original PyTorch code, without training state.
-
-    Of several checkpoints the mean (see `load_mean`). `half_score`: what this score means becomes 0.5 (see `calibrate`).
-    """
-    state = load_mean(checkpoints, shares).state_dict()
-    calibrate(state, half_score)
-    torch.save({name: value.contiguous().clone() for name, value in state.items()}, destination)
+def half_score(model: Network, dev: Sequence[Photo]) -> float:
+    """The score of a network in inference mode that should be 0.5: where recall and precision on photographs kept out of
+    training are in balance."""
+    found = [measure.detect(model, photo.pixels) for photo in dev]
+    score = measure.best_threshold([measure.judge_photo(f, p) for f, p in zip(found, dev)])
+    return min(max(score, 0.05), 0.99)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Command line; the exit status is the converter's."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoints", type=Path, nargs="+", help="of several, the mean")
-    parser.add_argument("--shares", type=float, nargs="+", help="their shares in the mean (default: equal)")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="weights file to write (.safetensors)")
-    parser.add_argument("--half-score", type=float, default=0.5, help="detections with this score get 0.5")
-    options, rest = parser.parse_known_args(arguments)
-    if options.shares is not None and len(options.shares) != len(options.checkpoints):
-        parser.error("--shares has a number for every checkpoint")
-    state = options.output.with_suffix(".pth")
-    export_state(options.checkpoints, state, options.half_score, options.shares)
-    print(f"wrote {state}")
-    return subprocess.run([sys.executable, str(CONVERTER), str(state), "-o", str(options.output), *rest]).returncode
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def export_run(checkpoint: Path, destination: Path, dev: Sequence[Photo], about: recipe.Weights) -> Path:
+    """Writes the weights file (fp16) of a checkpoint of `train.py`, calibrated on `dev`, and returns its path."""
+    content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    model = Network(content["architecture"], content["profile"])
+    model.load_state_dict(content["ema"])
+    score = half_score(model.eval(), dev)
+    parameters = fold(model)
+    calibrate(parameters, score)
+    weights = weights_file.Weights(
+        content["architecture"], content["profile"], parameters, about.version, about.source, about.licence)
+    destination.write_bytes(weights_file.dump(weights, "f16"))
+    print(f"wrote {destination}: what scored {score:.3f} scores 0.5", flush=True)
+    return destination

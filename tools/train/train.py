@@ -1,15 +1,15 @@
-"""Trains RetinaFace (MobileNet-0.25, profile `biubug6`). See README.md for the command of the shipped weights.
+"""Trains a detector from one recipe, from an ImageNet backbone to a weights file of the library.
 
-The schedule runs against the clock (`--minutes`) or a number of steps (`--steps`), so the same recipe fits any
-machine; the learning rate reaches its end exactly when the time is used up. Everything a run needs to go on after a
-stop is in `last.pt`, written atomically: give the same command again.
+    python train.py recipes/mobilenet025.toml --data DATA --backbone mobilenetV1X0.25_pretrain.tar --out runs/main
+
+Stopped at any time (SIGTERM, or killed), the same command goes on from `OUT/last.pt`, and the steps that follow see the same
+crops as without a stop. README.md says what DATA holds and what the recipe does.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-from dataclasses import asdict
 import json
 import math
 import os
@@ -20,160 +20,66 @@ import time
 import torch
 from torch import Tensor, nn
 
-import data
-import evaluate
-from losses import LossOptions, multi_task_loss
-from model import PIXEL_MEAN_BGR, RetinaFace, load_detector, load_imagenet_backbone, load_mean, restore_norms
+from crops import Batches
+import export
+import measure
+from losses import multi_task_loss
+from model import Network, load_imagenet_backbone, prepare
+import photos
+import recipe as recipe_code
+from recipe import Recipe, Schedule
 
-
-RECIPE = LossOptions(
-    class_weight=2.5, iou_weight=2.0, landmark_weight=2.0, landmark_size_power=2.0, distill_landmark=1.6)
-"""The loss of the shipped weights. (`LossOptions` by itself is the paper's.)"""
-
-
-PLAIN_AT_END = 0.65
-"""Share of undistorted crops in the part of a run that `--plain-end` names."""
+PARTS = ("class", "box", "overlap", "landmark")
+"""Of the loss, as `log.csv` has them."""
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Command line; `--help` is the reference."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    source = parser.add_argument_group("data (one of --data, --wider)")
-    source.add_argument("--data", type=Path, help="folder with train.tar, train.jsonl, train.teacher.jsonl and, "
-                        "optionally, negatives.tar and negatives.jsonl")
-    source.add_argument("--wider", type=Path, help="label.txt of retinaface_gt, beside a folder images/")
-    source.add_argument("--exclude-source", default=None, help="leave this source out (cross-source check)")
-    source.add_argument("--limit", type=int, default=None, help="use this many photographs only")
-    source.add_argument("--teacher-mix", type=float, default=0.0, help="how far people's boxes move to the teacher's")
-    source.add_argument("--source-weights", nargs="+", metavar="SOURCE=TIMES", help="how much more often than by its number "
-                        "a source's photographs are drawn (default: "
-                        + " ".join(f"{name}={times}" for name, times in data.AugmentOptions().source_weights.items()) + ")")
-    source.add_argument("--dev-share", type=float, default=0.03, help="share of the photographs (by name hash) kept "
-                        "out of training, for choosing checkpoints")
-    start = parser.add_argument_group("start")
-    start.add_argument("--backbone", type=Path, help="ImageNet MobileNet-0.25 checkpoint")
-    start.add_argument("--init", type=Path, nargs="+", help="whole detector to go on from (fine-tuning); of several, the mean")
-    start.add_argument("--init-shares", type=float, nargs="+", help="shares of several in the mean (default: equal)")
-    start.add_argument("--only", nargs="+", metavar="MODULE", help="train these modules (ssh3, BboxHead.2, ...) and leave the "
-                       "rest, BatchNorm statistics too, as it is")
-    start.add_argument("--teacher", type=Path, help="detector whose raw outputs are copied where it is sure")
-    schedule = parser.add_argument_group("schedule")
-    schedule.add_argument("--minutes", type=float, help="length of the run on the clock")
-    schedule.add_argument("--steps", type=int, help="length of the run in steps (instead of --minutes)")
-    schedule.add_argument("--batch", type=int, default=16, help="crops of the first size a step and process; of larger "
-                          "ones as many as have the same number of pixels")
-    schedule.add_argument("--crops", type=int, nargs="+", default=[256, 512, 768], help="sides of the crops, pixels")
-    schedule.add_argument("--crop-shares", type=float, nargs="+", default=[0.66, 0.28, 0.06], help="shares of the steps "
-                          "that have crops of those sides")
-    schedule.add_argument("--optimizer", choices=("adamw", "sgd"), default="adamw")
-    schedule.add_argument("--lr", type=float, default=2e-3, help="peak learning rate (SGD as in the paper: 1e-2)")
-    schedule.add_argument("--weight-decay", type=float, default=None, help="default 0.02 for AdamW, 5e-4 for SGD")
-    schedule.add_argument("--warmup", type=float, default=0.02, help="share of the run")
-    schedule.add_argument("--ema", type=float, default=0.9985, help="decay of the weights' running mean")
-    schedule.add_argument("--plain-end", type=float, default=0.0, help="share of the run, at its end, in which "
-                          f"{PLAIN_AT_END:.0%} of the crops are resized and mirrored and nothing else".replace("%", "%%"))
-    loss = parser.add_argument_group("loss")
-    for name, value in asdict(RECIPE).items():
-        kind = {"choices": ("ohem", "focal")} if name == "class_loss" else {"type": float}
-        loss.add_argument("--" + name.replace("_", "-"), default=value, **kind)
-    output = parser.add_argument_group("output")
-    output.add_argument("--out", type=Path, required=True, help="folder of the run")
-    output.add_argument("--save-minutes", type=float, default=2.0, help="time between writes of last.pt")
-    output.add_argument("--snapshot-minutes", type=float, default=10.0, help="time between kept snapshots of the EMA")
-    output.add_argument("--eval-data", type=Path, help="folder with val.tar, val.jsonl: AP after every snapshot")
-    output.add_argument("--eval-limit", type=int, default=140)
-    machine = parser.add_argument_group("machine")
-    machine.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    machine.add_argument("--processes", type=int, default=1, help="processes that share the work of a step, each with a "
-                         "batch of its own; on a CPU one a core is faster than as many threads")
-    machine.add_argument("--threads", type=int, default=1, help="threads a process")
-    machine.add_argument("--workers", type=int, default=0, help="loader processes; 0: in this process")
-    machine.add_argument("--no-bf16", action="store_true", help="compute in float32")
-    machine.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args(arguments)
-    if (options.data is None) == (options.wider is None):
-        parser.error("give either --data or --wider")
-    if (options.minutes is None) == (options.steps is None):
-        parser.error("give either --minutes or --steps")
-    if len(options.crops) != len(options.crop_shares):
-        parser.error("--crops and --crop-shares name as many numbers each")
-    unknown = [name for name in options.only or [] if name not in dict(RetinaFace().named_modules())]
-    if unknown:
-        parser.error(f"--only names modules of the network (model.py), found {' '.join(unknown)}")
-    if options.source_weights is not None:
-        try:
-            pairs = [pair.split("=") for pair in options.source_weights]
-            options.source_weights = {name: float(times) for name, times in pairs}
-        except ValueError:
-            parser.error(f"--source-weights wants SOURCE=TIMES..., found {' '.join(options.source_weights)}")
-    if options.init_shares is not None and len(options.init_shares) != len(options.init or []):
-        parser.error("--init-shares has a number for every detector of --init")
-    return options
+    """Command line; `--help` is the reference. What decides the result stands in the recipe; here is where and on what."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("--data", type=Path, required=True, help="folder with the recipe's collections")
+    parser.add_argument("--backbone", type=Path, required=True, help="ImageNet MobileNet-0.25 checkpoint to start from")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--pixels", type=Path, help="folder for decoded photographs, which runs can share (default: OUT/pixels)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--processes", type=int, default=1, help="processes that share a step; on a CPU one a core is faster "
+                        "than as many threads")
+    parser.add_argument("--workers", type=int, default=0, help="loader processes of each; 0: in the process itself")
+    parser.add_argument("--save-minutes", type=float, default=5.0, help="time between writes of last.pt")
+    parser.add_argument("--snapshot-steps", type=int, default=5000, help="steps between snapshots of the running mean, which "
+                        "are measured on the dev photographs")
+    return parser.parse_args(arguments)
 
 
-def read_training_data(options: argparse.Namespace) -> tuple[list[data.Photo], list[data.Photo], list[data.Photo]]:
-    """Photographs with faces for training, negatives for training, and the held-out photographs (`dev`)."""
-    if options.data is not None:
-        teacher = options.data / "train.teacher.jsonl"
-        photos = data.read_tar(
-            options.data / "train.tar", options.data / "train.jsonl", teacher if teacher.exists() else None,
-            options.teacher_mix, options.limit,
-        )
-    else:
-        photos = data.read_wider(options.wider, limit=options.limit)
-    negatives = []
-    if options.data is not None and (options.data / "negatives.tar").exists():
-        negatives = data.read_tar(
-            options.data / "negatives.tar", options.data / "negatives.jsonl", limit=options.limit
-        )
-        # The other half measures false alarms: evaluate.py splits by the same hash.
-        negatives = [p for p in negatives if data.name_hash(p.name) < 0.5]
-    dev = [p for p in photos if data.name_hash(p.name) < options.dev_share]
-    training = [p for p in photos if data.name_hash(p.name) >= options.dev_share]
-    if options.exclude_source:
-        training = [p for p in training if p.source != options.exclude_source]
-    return training, negatives, dev
+def learning_rate(step: int, schedule: Schedule) -> float:
+    """Linear warm-up, then half a cosine to 1 % of the peak: it fits any length of run."""
+    progress = step / schedule.steps
+    if progress < schedule.warmup:
+        return schedule.learning_rate * (0.02 + 0.98 * progress / schedule.warmup)
+    rest = (progress - schedule.warmup) / (1 - schedule.warmup)
+    return schedule.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * rest)))
 
 
-def prepare(image: Tensor, device: torch.device) -> Tensor:
-    """uint8 [B, H, W, 3] (B, G, R) to the network's float input [B, 3, H, W], in channels-last memory."""
-    mean = torch.tensor(PIXEL_MEAN_BGR, device=device)
-    return (image.to(device).float() - mean).permute(0, 3, 1, 2)
-
-
-def learning_rate(progress: float, options: argparse.Namespace) -> float:
-    """Linear warm-up, then half a cosine to 1 % of the peak. `progress` in 0..1.
-
-    The cosine replaces the paper's steps at fixed epochs: it needs no tuning when the length of a run changes.
-    """
-    if progress < options.warmup:
-        return options.lr * (0.02 + 0.98 * progress / options.warmup)
-    rest = (progress - options.warmup) / (1 - options.warmup)
-    return options.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, rest))))
-
-
-def make_optimizer(model: nn.Module, options: argparse.Namespace) -> torch.optim.Optimizer:
-    """AdamW or SGD; BatchNorm parameters and biases are not decayed."""
-    decay = options.weight_decay if options.weight_decay is not None else (
-        0.02 if options.optimizer == "adamw" else 5e-4)
-    groups = [
-        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": decay},
+def make_optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
+    """AdamW; BatchNorm parameters and biases are not decayed."""
+    return torch.optim.AdamW([
+        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": schedule.weight_decay},
         {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    if options.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=options.lr, momentum=0.9)
-    return torch.optim.AdamW(groups, lr=options.lr)
+    ], lr=schedule.learning_rate)
 
 
 def update_ema(ema: dict[str, Tensor], model: nn.Module, decay: float, step: int) -> None:
     """Running mean of weights and BatchNorm statistics; it follows faster during the first steps."""
     decay = min(decay, (1 + step) / (10 + step))
+    state = model.state_dict()
+    means, values = zip(*((ema[name], value) for name, value in state.items() if value.is_floating_point()))
     with torch.no_grad():
-        for name, value in model.state_dict().items():
-            if value.is_floating_point():
-                ema[name].lerp_(value, 1 - decay)
-            else:
-                ema[name].copy_(value)
+        torch._foreach_mul_(means, decay)
+        torch._foreach_add_(means, values, alpha=1 - decay)
+    for name, value in state.items():
+        if not value.is_floating_point():
+            ema[name].copy_(value)
 
 
 def save_atomically(content: object, path: Path) -> None:
@@ -207,7 +113,7 @@ class Team:
         """Replaces every gradient by its mean over the team, and returns the means of `more`."""
         if self.size == 1:
             return list(more)
-        gradients = [p.grad for p in parameters if p.grad is not None]
+        gradients = [p.grad for p in parameters]
         flat = torch.cat([g.flatten() for g in gradients] + [torch.tensor(more, device=gradients[0].device)])
         torch.distributed.all_reduce(flat)
         flat /= self.size
@@ -217,6 +123,15 @@ class Team:
             begin += gradient.numel()
         return flat[begin:].tolist()
 
+    def average_state(self, model: nn.Module) -> None:
+        """Gives every process the mean of all processes' BatchNorm statistics, each of which has its own crops'."""
+        if self.size == 1:
+            return
+        for name, value in model.named_buffers():
+            if value.is_floating_point():
+                torch.distributed.all_reduce(value)
+                value /= self.size
+
     def close(self) -> None:
         """Leaves the team."""
         if self.size > 1:
@@ -224,73 +139,90 @@ class Team:
 
 
 def train(options: argparse.Namespace) -> Path:
-    """Runs the training and returns the path of the final state dict (EMA), `final.pth` in the output folder."""
+    """Runs the training and returns the weights file, or `last.pt` of a run that was stopped."""
+    recipe = recipe_code.load(options.recipe)
     options.out.mkdir(parents=True, exist_ok=True)
+    check_resumable(options, recipe)
     if options.processes == 1:
-        return train_in(Team(0, 1, options.out), options)
-    store = options.out / "team"
-    store.unlink(missing_ok=True)
-    context = torch.multiprocessing.spawn(train_one_of, (options, store), options.processes, join=False)
-    # A stop is every process's to make, so that all leave after the same step.
-    forward = signal.signal(signal.SIGTERM, lambda *_: [os.kill(pid, signal.SIGTERM) for pid in context.pids()])
-    while not context.join():
-        pass
-    signal.signal(signal.SIGTERM, forward)
-    store.unlink(missing_ok=True)
-    final = options.out / "final.pth"
-    return final if final.exists() else options.out / "last.pt"
+        train_in(Team(0, 1, options.out), options, recipe)
+    else:
+        # What needs no training is done before, once.
+        read_photos(options, recipe, ())
+        store = options.out / "team"
+        store.unlink(missing_ok=True)
+        context = torch.multiprocessing.spawn(train_one_of, (options, recipe, store), options.processes, join=False)
+        # A stop is every process's to make, so that all leave after the same step.
+        forward = signal.signal(signal.SIGTERM, lambda *_: [os.kill(pid, signal.SIGTERM) for pid in context.pids()])
+        while not context.join():
+            pass
+        signal.signal(signal.SIGTERM, forward)
+        store.unlink(missing_ok=True)
+    last = options.out / "last.pt"
+    if torch.load(last, map_location="cpu", weights_only=True)["step"] < recipe.schedule.steps:
+        print("stopped; the same command goes on from here", flush=True)
+        return last
+    dev = [photo for group in dev_photos(options, recipe).values() for photo in group]
+    return export.export_run(last, options.out / f"retinaface_{recipe.architecture}.safetensors", dev, recipe.weights)
 
 
-def train_one_of(rank: int, options: argparse.Namespace, store: Path) -> None:
+def train_one_of(rank: int, options: argparse.Namespace, recipe: Recipe, store: Path) -> None:
     """What each of several processes runs."""
     team = Team(rank, options.processes, store)
-    train_in(team, options)
+    train_in(team, options, recipe)
     team.close()
 
 
-def train_in(team: Team, options: argparse.Namespace) -> Path:
+def check_resumable(options: argparse.Namespace, recipe: Recipe) -> None:
+    """Writes what the run is made of beside it, or holds it against what is there: a run with two recipes is neither's.
+
+    Raises ValueError that names what differs.
+    """
+    path = options.out / "recipe.json"
+    mine = {**recipe.as_dict(), "seed": options.seed, "processes": options.processes}
+    if path.exists():
+        theirs = json.loads(path.read_text())
+        different = [key for key in mine if json.loads(json.dumps(mine[key])) != theirs.get(key)]
+        if different:
+            raise ValueError(f"{path}: expected the recipe that the run began with, found another {', '.join(different)}")
+    else:
+        path.write_text(json.dumps(mine, indent=1) + "\n")
+
+
+def read_photos(
+    options: argparse.Namespace, recipe: Recipe, parts: tuple[str, ...]
+) -> list[tuple[recipe_code.Collection, list[photos.Photo]]]:
+    """Some parts (none: only the pixels are decoded) of every collection."""
+    store = photos.Store(options.pixels or options.out / "pixels")
+    return [(collection, photos.read(options.data, collection, store, parts)) for collection in recipe.collections]
+
+
+def dev_photos(options: argparse.Namespace, recipe: Recipe) -> dict[str, list[photos.Photo]]:
+    """The photographs for choices inside a run, by collection."""
+    return {c.name: group for c, group in read_photos(options, recipe, ("dev",)) if group}
+
+
+def train_in(team: Team, options: argparse.Namespace, recipe: Recipe) -> None:
     """One process's part of `train`."""
     torch.manual_seed(options.seed)
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(1)
     # Gradients that have decayed to denormals cost a hundred times the time of ordinary numbers on x86.
     torch.set_flush_denormal(True)
     device = torch.device(options.device)
+    schedule = recipe.schedule
     last = options.out / "last.pt"
 
-    photos, negatives, dev = read_training_data(options)
+    collections = read_photos(options, recipe, ("train",))
+    dev = dev_photos(options, recipe) if team.leads else {}
     if team.leads:
-        print(f"{len(photos)} photographs, {sum(len(p.boxes) for p in photos)} faces, "
-              f"{len(negatives)} negatives, {len(dev)} held out", flush=True)
-    held_out = {"dev": dev}
-    if options.eval_data is not None and team.leads:
-        held_out["val"] = data.read_tar(
-            options.eval_data / "val.tar", options.eval_data / "val.jsonl", limit=options.eval_limit)
+        for collection, group in collections:
+            print(f"{collection.name}: {len(group)} photographs, {sum(len(p.labels.boxes) for p in group)} faces, "
+                  f"{len(dev.get(collection.name, []))} photographs kept for choices", flush=True)
 
-    augment = data.AugmentOptions()
-    if options.source_weights is not None:
-        augment.source_weights = options.source_weights
-    model = RetinaFace()
-    if options.init is not None:
-        model = load_mean(options.init, options.init_shares)
-        if options.init[0].suffix == ".safetensors":
-            # The same crops in every process of a team.
-            crops_to_measure = next(iter(data.CropDataset(photos, negatives, [(512, 12, 1.0)], augment, options.seed)))
-            restore_norms(model, prepare(crops_to_measure["image"], torch.device("cpu")))
-    elif options.backbone is not None:
-        load_imagenet_backbone(model, str(options.backbone))
+    model = Network(recipe.architecture, recipe.profile)
+    load_imagenet_backbone(model, options.backbone)
     model = model.to(device, memory_format=torch.channels_last).train()
-    if options.only:
-        model.eval().requires_grad_(False)
-        for name in options.only:
-            model.get_submodule(name).requires_grad_(True)
-    teacher = None
-    if options.teacher is not None and (options.distill_box > 0 or options.distill_landmark > 0):
-        teacher = load_detector(str(options.teacher)).to(device, memory_format=torch.channels_last).eval()
-        teacher.requires_grad_(False)
-    optimizer = make_optimizer(model, options)
+    optimizer = make_optimizer(model, schedule)
     ema = {name: value.detach().clone() for name, value in model.state_dict().items()}
-    loss_options = LossOptions(**{name: getattr(options, name) for name in asdict(LossOptions())})
-
     step, spent, crops = 0, 0.0, 0
     if last.exists():
         saved = torch.load(last, map_location=device, weights_only=True)
@@ -302,23 +234,18 @@ def train_in(team: Team, options: argparse.Namespace) -> Path:
         if team.leads:
             print(f"going on from step {step}, {format_time(spent)} into the run", flush=True)
 
-    sizes = [(side, max(1, round(options.batch * (options.crops[0] / side) ** 2)), share)
-             for side, share in zip(options.crops, options.crop_shares)]
-    dataset = data.CropDataset(photos, negatives, sizes, augment, options.seed + step, team.rank)
+    batches = Batches(recipe, collections, options.seed, team.rank, team.size)
     loading = {"num_workers": options.workers, "prefetch_factor": 4} if options.workers else {}
-    batches = iter(torch.utils.data.DataLoader(dataset, batch_size=None, **loading))
+    loader = torch.utils.data.DataLoader(batches, batch_size=None, sampler=range(step, schedule.steps), **loading)
 
     log = None
-    names = ["class", "box", "iou", "landmark", "distill_box", "distill_landmark"]
     if team.leads:
-        (options.out / "options.json").write_text(
-            json.dumps({name: str(value) for name, value in vars(options).items()}, indent=1))
         log_path = options.out / "log.csv"
         fresh = not log_path.exists()
         log_file = open(log_path, "a", newline="", encoding="utf-8", buffering=1)
         log = csv.writer(log_file)
         if fresh:
-            log.writerow(["step", "crops", "seconds", "lr", *names])
+            log.writerow(["step", "crops", "seconds", "rate", *PARTS])
 
     stop = False
 
@@ -328,112 +255,70 @@ def train_in(team: Team, options: argparse.Namespace) -> Path:
 
     handler_before = signal.signal(signal.SIGTERM, ask_to_stop)
     began = time.monotonic() - spent
-    sums: dict[str, float] = {}
-    reported, saved_at, snapshot_at = step, time.monotonic(), time.monotonic()
+    # On the device until they are written: reading a number there waits for all that was asked of it.
+    sums = dict.fromkeys(PARTS, torch.zeros((), device=device))
+    reported, saved_at = step, time.monotonic()
+    freeze_at = math.ceil(schedule.freeze_norms * schedule.steps)
+    parameters = list(model.parameters())
 
     def save() -> None:
         save_atomically(
             {"model": model.state_dict(), "ema": ema, "optimizer": optimizer.state_dict()["state"], "step": step,
-             "seconds": round(time.monotonic() - began), "crops": crops}, last)
+             "seconds": round(time.monotonic() - began), "crops": crops, "architecture": recipe.architecture,
+             "profile": recipe.profile}, last)
 
-    def snapshot(tag: str) -> None:
-        save_atomically(ema, options.out / f"ema_{tag}.pth")
-        if any(held_out.values()):
-            trial = RetinaFace().to(device)
-            trial.load_state_dict(ema)
-            evaluate.append_progress(options.out / "ap.csv", step, crops, trial, held_out, options.eval_limit)
-        plot(options.out)
-
-    progress, stopping = spent / (60 * options.minutes) if options.minutes else step / options.steps, 0.0
-    parameters = list(model.parameters())
-    while progress < 1 and not stopping:
-        rate = learning_rate(progress, options)
+    for batch in loader:
+        if step == freeze_at:
+            # From here on the network is the running mean, and BatchNorm what it is in inference.
+            model.load_state_dict(ema)
+            team.average_state(model)
+        model.train(step < freeze_at)
+        rate = learning_rate(step, schedule)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        if progress > 1 - options.plain_end:
-            dataset.plain.fill_(PLAIN_AT_END)
-        batch = {name: value.to(device) for name, value in next(batches).items()}
-        image = prepare(batch.pop("image"), device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=not options.no_bf16):
+        batch = {name: value.to(device) for name, value in batch.items()}
+        image = prepare(batch.pop("image"), recipe.profile)
+        with torch.autocast(device.type, torch.bfloat16):
             outputs = model(image)
-            with torch.no_grad():
-                reference = teacher(image) if teacher is not None else None
-        loss, parts = multi_task_loss(outputs, batch, reference, loss_options)
+        loss, parts = multi_task_loss(outputs, batch, recipe.loss)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        step += 1
-        crops += image.shape[0] * team.size
-        seconds = time.monotonic() - began
-        progress = seconds / (60 * options.minutes) if options.minutes else step / options.steps
-        # All agree on how far the run is, and stop after the same step.
-        progress, stopping = team.average(parameters, progress, float(stop))
+        # All stop after the same step.
+        stopping, = team.average(parameters, float(stop))
         torch.nn.utils.clip_grad_norm_(parameters, 20.0)
         optimizer.step()
-        update_ema(ema, model, options.ema, step)
+        step += 1
+        crops += image.shape[0] * team.size
+        update_ema(ema, model, schedule.ema, step)
         for name, value in parts.items():
-            sums[name] = sums.get(name, 0.0) + value
-        if not team.leads:
-            continue
-        if step % 50 == 0:
-            count = step - reported
-            means = {name: value / count for name, value in sums.items()}
-            log.writerow([step, crops, f"{seconds:.1f}", f"{rate:.6f}", *(f"{means.get(n, 0):.4f}" for n in names)])
-            left = seconds * (1 - progress) / max(progress, 1e-6)
-            print(f"step {step}  crops {crops}  lr {rate:.5f}  "
-                  + "  ".join(f"{n} {means[n]:.3f}" for n in names if n in means)
-                  + f"  {format_time(seconds)} done, {format_time(left)} left", flush=True)
-            sums, reported = {}, step
-        now = time.monotonic()
-        if now - saved_at > 60 * options.save_minutes:
-            save()
-            saved_at = now
-        if now - snapshot_at > 60 * options.snapshot_minutes:
-            snapshot(f"{step:06d}")
-            snapshot_at = time.monotonic()
+            sums[name] = sums[name] + value
+        if team.leads:
+            seconds = time.monotonic() - began
+            if step % 50 == 0:
+                means = {name: float(value) / (step - reported) for name, value in sums.items()}
+                log.writerow([step, crops, f"{seconds:.1f}", f"{rate:.6f}", *(f"{v:.4f}" for v in means.values())])
+                left = seconds / step * (schedule.steps - step)
+                print(f"step {step}  crops {crops}  rate {rate:.5f}  " + "  ".join(f"{n} {v:.3f}" for n, v in means.items())
+                      + f"  {format_time(seconds)} done, {format_time(left)} left", flush=True)
+                sums, reported = dict.fromkeys(PARTS, torch.zeros((), device=device)), step
+            if step % options.snapshot_steps == 0 or step == schedule.steps:
+                save_atomically({"ema": ema}, options.out / f"ema_{step:06d}.pth")
+                trial = Network(recipe.architecture, recipe.profile).to(device)
+                trial.load_state_dict(ema)
+                measure.append_progress(options.out / "dev.csv", step, crops, trial.eval(), dev)
+            if time.monotonic() - saved_at > 60 * options.save_minutes:
+                save()
+                saved_at = time.monotonic()
+        if stopping:
+            break
     signal.signal(signal.SIGTERM, handler_before)
-    final = options.out / "final.pth"
     if team.leads:
         save()
         log_file.close()
-        if stopping:
-            print("stopped; the same command goes on from here", flush=True)
-        else:
-            save_atomically(ema, final)
-            snapshot(f"{step:06d}")
-            print(f"done: {final}", flush=True)
-    return last if stopping else final
-
-
-def plot(folder: Path) -> None:
-    """Writes losses.png and ap.png from the CSV files, when matplotlib is installed."""
-    try:
-        import matplotlib
-    except ImportError:
-        return
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    for name in ("log", "ap"):
-        path = folder / f"{name}.csv"
-        if not path.exists():
-            continue
-        with open(path, encoding="utf-8") as lines:
-            rows = list(csv.DictReader(lines))
-        if not rows:
-            continue
-        figure, axes = pyplot.subplots(figsize=(9, 5))
-        for column in rows[0]:
-            if column not in ("step", "crops", "seconds", "lr"):
-                axes.plot([int(r["crops"]) for r in rows], [float(r[column]) for r in rows], label=column)
-        axes.set_xlabel("crops seen")
-        axes.set_ylabel("loss" if name == "log" else "House AP")
-        if name == "log":
-            axes.set_yscale("log")
-        axes.grid(alpha=0.3)
-        axes.legend()
-        figure.savefig(folder / f"{'losses' if name == 'log' else 'ap'}.png", dpi=110, bbox_inches="tight")
-        pyplot.close(figure)
 
 
 if __name__ == "__main__":
-    train(parse_arguments())
+    try:
+        print(train(parse_arguments()))
+    except (ValueError, OSError) as error:
+        raise SystemExit(str(error)) from None

@@ -63,6 +63,7 @@ struct Rows {
 enum class Addition {
     none,
     residual,   ///< a map of the output's shape, before the activation
+    offsets,    ///< nothing: the other map, of the output's size, steers the sum (deform_conv2d.hpp)
     upsampled,  ///< a map of half the size, after the activation: its pixel (y / 2, x / 2) to pixel (y, x) (nearest upsampling)
 };
 

@@ -9,11 +9,18 @@ namespace models {
 /// What a head gives a cell: class logits [anchors][background, face]; and a row of deltas, [anchors][x, y, w, h] then
 /// [anchors][5][x, y], padded to whole vectors.
 struct HeadLayout {
-    int anchors;  ///< a cell
+    int anchors;                 ///< a cell
+    int dense[3] = {0, 0, 0};    ///< values an anchor of the dense branch's groups (shape and texture, camera, light); 0: it has none
 
     constexpr int class_size() const { return 2 * anchors; }
     constexpr int box_size() const { return 4 * anchors; }
     constexpr int landmark_size() const { return 10 * anchors; }
+    constexpr int dense_values() const { return dense[0] + dense[1] + dense[2]; }
+    /// Of a cell's row of the dense branch: [anchors][dense[0]], [anchors][dense[1]], [anchors][dense[2]].
+    constexpr int dense_size() const { return dense_values() * anchors; }
+    constexpr int dense_group(int group, int anchor) const {
+        return (group > 0 ? dense[0] * anchors : 0) + (group > 1 ? dense[1] * anchors : 0) + dense[group] * anchor;
+    }
     constexpr int row_size() const { return (box_size() + landmark_size() + 7) / 8 * 8; }
 
     constexpr int box(int anchor) const { return 4 * anchor; }
@@ -52,6 +59,7 @@ template <int C, int Anchors>
 class Heads {
 public:
     static constexpr HeadLayout kLayout{Anchors};
+    static constexpr bool kShared = false;  ///< one for all levels
 
     void load(const layers::Scope& parameters) {
         classes_.load(parameters["class"]);

@@ -37,6 +37,8 @@ public:
 
     /// Rows of deltas (HeadLayout) of `cells` neighbouring cells of a level, of which `features` are the first's.
     virtual void deltas(int level, const float* features, int cells, float* dst) const = 0;
+    /// Likewise head().dense_size() values a cell of the dense branch; writes nothing where the network has none.
+    virtual void dense(int level, const float* features, int cells, float* dst) const = 0;
 
 protected:
     Network(const Profile& profile, Isa isa, const AnchorLayout& anchors, const HeadLayout& head)

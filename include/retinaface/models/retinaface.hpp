@@ -21,10 +21,11 @@ public:
         backbone_.load(root["backbone"], activation);
         neck_.load(root["fpn"], activation);
         for (std::size_t level = 0; level < kLevels; ++level) {
-            const std::string p = "p" + std::to_string(3 + level);
+            const std::string p = "p" + std::to_string(level_number(level));
             context_[level].load(root["context"][p], activation);
-            heads_[level].load(root["head"][p]);
+            if constexpr (!Head::kShared) heads_[level].load(root["head"][p]);
         }
+        if constexpr (Head::kShared) heads_[0].load(root["head"]);
     }
     /// Throws Error (mismatch) where they are not.
     RetinaFace(const Weights& weights, const Profile& profile, Isa isa) : RetinaFace(detail::Parameters(weights, isa), profile) {}
@@ -38,13 +39,16 @@ public:
         std::array<const Head*, kLevels> heads;
         for (std::size_t level = 0; level < kLevels; ++level) {
             features[level] = pass(context_[level], pyramid[level]);
-            heads[level] = &heads_[level];
+            heads[level] = &head_of(level);
         }
         pass.outputs(heads, features);
     }
 
     void deltas(int level, const float* features, int cells, float* dst) const override {
-        heads_[static_cast<std::size_t>(level)].deltas().pixels(features, cells, dst);
+        head_of(static_cast<std::size_t>(level)).deltas().pixels(features, cells, dst);
+    }
+    void dense(int level, const float* features, int cells, float* dst) const override {
+        if constexpr (Head::kLayout.dense_size() > 0) head_of(static_cast<std::size_t>(level)).dense().pixels(features, cells, dst);
     }
 
 private:
@@ -54,10 +58,18 @@ private:
 
     void lay_out(passes::Layout& layout) const override { forward(layout); }
 
+    /// Level pN has stride 2^N.
+    static int level_number(std::size_t level) {
+        int number = 0;
+        while (1 << number < Architecture::kAnchors.strides[level]) ++number;
+        return number;
+    }
+    const Head& head_of(std::size_t level) const { return heads_[Head::kShared ? 0 : level]; }
+
     typename Architecture::Backbone backbone_;
     typename Architecture::Neck neck_;
     std::array<typename Architecture::Context, kLevels> context_;
-    std::array<Head, kLevels> heads_;
+    std::array<Head, Head::kShared ? 1 : kLevels> heads_;
 };
 
 }  // namespace models

@@ -217,7 +217,7 @@ private:
                 const layers::Rows made = operation.made(plan_.slot(operation.in).shape, chunk.begin, chunk.end);
                 chunk.inputs[0] = chunks_of(operation.in, operation.needed(made), static_cast<int>(k));
                 if (operation.add >= 0) {
-                    const bool same = operation.addition == layers::Addition::residual;
+                    const bool same = operation.addition != layers::Addition::upsampled;
                     const layers::Rows rows = same ? made : layers::Rows{made.begin / 2, (made.end - 1) / 2 + 1};
                     chunk.inputs[1] = chunks_of(operation.add, rows, static_cast<int>(k));
                 }

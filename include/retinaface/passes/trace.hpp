@@ -47,6 +47,7 @@ public:
     template <class Layer>
     Value operator()(const Layer& layer, const Value& in, layers::Addition addition, const Value& other) {
         const std::string& name = layer.name();
+        if (addition == layers::Addition::offsets) return activated(sum(layer, in, addition, other), name, layer.activation());
         Value value = sum(layer, in);
         if (addition == layers::Addition::residual) {
             value = added(value, other, 1, name + ".residual");
@@ -97,6 +98,7 @@ public:
             part.data += part.channels;
             part.channels = Head::kLayout.landmark_size();
             visit_(head.landmark_name(), part);
+            if constexpr (Head::kLayout.dense_size() > 0) visit_(head.dense().name(), sum(head.dense(), features[level]).map);
         }
     }
 
@@ -116,13 +118,15 @@ private:
         layer.run(io, 0, work.units, scratch.data());
     }
 
-    /// A leaf's output before its activation.
+    /// A leaf's output before its activation, and before what is added to it; offsets are no addend.
     template <class Layer>
-    Value sum(const Layer& layer, const Value& in) const {
+    Value sum(const Layer& layer, const Value& in, layers::Addition addition = layers::Addition::none, const Value& other = {}) const {
         const Value out = value(layer.output(in.shape));
         layers::Io io;
         io.in = in.map;
         io.out = out.map;
+        io.addition = addition;
+        io.add = other.map;
         compute(layer, in, io);
         return out;
     }

@@ -31,8 +31,8 @@ public:
         arena_.reserve(plan_.size);
         row_.reserve(static_cast<std::size_t>(network.head().row_size()));
         passes::run(plan_, pixels, arena_.data(), parallel, progress_);
-        const AnchorGrid anchors(network.anchors(), input.padded_height, input.padded_width, network.profile().first_centre);
-        return {input, anchors, plan_.map(plan_.logits, arena_.data()).data};
+        anchors_ = AnchorGrid(network.anchors(), input.padded_height, input.padded_width, network.profile().first_centre);
+        return {input, anchors_, plan_.map(plan_.logits, arena_.data()).data};
     }
 
     /// Deltas of an anchor of the last run, computed for its cell. Valid until the next call.
@@ -41,6 +41,17 @@ public:
         const layers::Map features = plan_.map(plan_.features[static_cast<std::size_t>(level)], arena_.data());
         network.deltas(level, features.data + (cell - anchors.cells_before(level)) * features.pitch, 1, row_.data());
         return {row_.data() + network.head().box(within), row_.data() + network.head().landmark(within)};
+    }
+
+    /// What the dense branch gives an anchor of the last run, its groups one after the other: head().dense_values() floats.
+    void dense(const models::Network& network, std::uint32_t anchor, float* dst) {
+        const models::HeadLayout& head = network.head();
+        const AnchorGrid& anchors = anchors_;
+        const int at = static_cast<int>(anchor), cell = at / anchors.per_cell(), level = anchors.level(cell), within = at % anchors.per_cell();
+        const layers::Map features = plan_.map(plan_.features[static_cast<std::size_t>(level)], arena_.data());
+        rows_.resize(static_cast<std::size_t>(head.dense_size()));
+        network.dense(level, features.data + (cell - anchors.cells_before(level)) * features.pitch, 1, rows_.data());
+        for (int group = 0; group < 3; ++group) dst = std::copy_n(rows_.data() + head.dense_group(group, within), head.dense[group], dst);
     }
 
     /// Deltas of every anchor of the last run: boxes [anchors][4], landmarks [anchors][10].
@@ -64,6 +75,7 @@ public:
 
 private:
     passes::Plan plan_;
+    AnchorGrid anchors_;  ///< of the last run
     passes::Progress progress_;
     detail::AlignedArray<std::byte> arena_;
     detail::AlignedBuffer row_;

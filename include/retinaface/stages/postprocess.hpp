@@ -37,6 +37,7 @@ public:
         candidates_.reserve(anchors);
         suppressor_.reserve(anchors);
         faces_.reserve(anchors);
+        anchors_.reserve(anchors);
         const bool voting = options.voting != Voting::none;
         const bool several_looks = options.scales.size() > 1 || options.flip || options.min_face > 0 || options.max_face > 0;
         if (voting || several_looks) points_.reserve(anchors);
@@ -57,6 +58,9 @@ public:
                  });
         return {faces_.data(), faces_.size()};
     }
+
+    /// The anchors of the faces() found.
+    Span<const std::uint32_t> anchors() const { return {anchors_.data(), anchors_.size()}; }
 
     /// Forgets the candidates of looks before.
     void clear() {
@@ -124,8 +128,10 @@ private:
         const Span<const std::uint32_t> kept =
             suppressor_.run(candidates_.size(), [&](std::size_t i) { return candidates_[i].box; }, iou_threshold, equal, most);
         faces_.clear();
+        anchors_.clear();
         for (const std::uint32_t k : kept) {
             const Candidate& candidate = candidates_[k];
+            anchors_.push_back(candidate.index);
             faces_.push_back({detail::probability(candidate.difference), candidate.box, points_of(candidate)});
         }
     }
@@ -133,6 +139,7 @@ private:
     std::vector<Candidate> candidates_;
     std::vector<std::array<Point, 5>> points_;  ///< landmarks of candidates, where the next look takes the memory they come from
     std::vector<Face> faces_;
+    std::vector<std::uint32_t> anchors_;  ///< of faces_, where there is one look
     detail::Suppressor suppressor_;
     detail::Voter voter_;
 };

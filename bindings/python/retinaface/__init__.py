@@ -1,0 +1,228 @@
+"""RetinaFace on the CPU: faces and five landmarks in pictures.
+
+    import retinaface
+    from PIL import Image
+
+    detector = retinaface.Detector()
+    for face in detector.detect(Image.open("photo.jpg")):
+        print(face.score, face.box, face.landmarks)
+
+Coordinates are pixels of the picture, x right, y down; pixel (i, j) covers [i, i + 1) x [j, j + 1).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Iterable, Iterator, NamedTuple, Sequence, Union
+
+import numpy as np
+
+from . import _core
+from ._core import version as __version__
+
+__all__ = ["Aligned", "Detector", "Error", "Face", "Faces", "align", "__version__"]
+
+_CPU = 1  # DLPack's device types
+_CHANNELS = {"rgb": False, "bgr": True}
+
+
+class Error(RuntimeError):
+    """What the library cannot do: weights that cannot be read or do not fit, an instruction set that the CPU lacks.
+
+    Arguments out of range are ValueErrors.
+    """
+
+    code: str  #: "io", "bad format", "damaged", "mismatch", "unsupported", "out of memory", "no threads" or "unexpected"
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message, code)
+        self.code = code
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class Face(NamedTuple):
+    """One face. Arrays are views into the Faces that it comes from."""
+
+    score: float  #: 0..1
+    box: np.ndarray  #: float32 [4]: x1, y1, x2, y2; may reach out of the picture
+    landmarks: np.ndarray  #: float32 [5, 2]: x, y of the eye on the picture's left, on its right, nose tip, mouth corner left, right
+
+
+class Faces:
+    """The faces of one picture, best first: arrays, or a sequence of Face."""
+
+    __slots__ = ("boxes", "scores", "landmarks")
+
+    boxes: np.ndarray  #: float32 [n, 4]: x1, y1, x2, y2
+    scores: np.ndarray  #: float32 [n], 0..1
+    landmarks: np.ndarray  #: float32 [n, 5, 2]
+
+    def __init__(self, boxes: np.ndarray, scores: np.ndarray, landmarks: np.ndarray) -> None:
+        self.boxes, self.scores, self.landmarks = boxes, scores, landmarks
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __getitem__(self, index: int) -> Face:
+        return Face(float(self.scores[index]), self.boxes[index], self.landmarks[index])
+
+    def __iter__(self) -> Iterator[Face]:
+        return (self[i] for i in range(len(self)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Faces, (self.boxes, self.scores, self.landmarks)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} face{'' if len(self) == 1 else 's'}: scores {[round(float(score), 3) for score in self.scores]}>"
+
+
+class Detector:
+    """Finds faces. Immutable: threads may share one (the interpreter's lock is released), and it pickles, weights included.
+
+    model             None for the weights in the package, the path of a weights file, or its bytes
+    score             0..1; faces with a greater score are reported
+    nms               0..1; of two boxes whose IoU is greater, the lower score is suppressed
+    max_faces         the best that many; 0: no limit
+    size              at which size the network sees a picture: None as it is; a number shrinks its longest side to that many pixels;
+                      (width, height) fits it into exactly that, enlarging if need be
+    shortest_side     in place of size: resizes to a shortest side of that many pixels
+    rotation          0, 90, 180 or 270: degrees clockwise that turn pictures upright; results are in pixels of the upright picture
+    scales, flip      several looks at one picture: factors of its size, and mirrored
+    voting            "none", "paper" or "insightface": what becomes of the boxes that a face suppresses
+    min_face, max_face  sides of the faces wanted in pixels of the picture; they choose the scales
+    isa               "auto", or the kernels to run: "avx512", "avx2", "neon", "portable", "reference"
+    threads           threads one call may use; results do not depend on it
+
+    Raises ValueError for an argument out of range, Error for weights that cannot be used.
+    """
+
+    def __init__(
+        self,
+        model: Union[str, os.PathLike, bytes, None] = None,
+        score: float = 0.5,
+        threads: int = 1,
+        *,
+        nms: float = 0.4,
+        max_faces: int = 0,
+        size: Union[int, tuple[int, int], None] = None,
+        shortest_side: int | None = None,
+        rotation: int = 0,
+        scales: Sequence[float] = (1.0,),
+        flip: bool = False,
+        voting: str = "none",
+        voting_threshold: float = 0.4,
+        min_face: float = 0,
+        max_face: float = 0,
+        isa: str = "auto",
+    ) -> None:
+        if size is not None and shortest_side is not None:
+            raise ValueError("options: size and shortest_side exclude each other")
+        policy, width, height = "original", 0, 0
+        if shortest_side is not None:
+            policy, width = "shortest_side", shortest_side
+        elif isinstance(size, (tuple, list)):
+            if len(size) != 2:
+                raise ValueError(f"options: size must be a number or (width, height), found {size!r}")
+            policy, (width, height) = "exact", size
+        elif size is not None:
+            policy, width = "longest_side", size
+        self._model = os.fspath(model) if isinstance(model, os.PathLike) else model
+        self._options = dict(
+            score=score, nms=nms, max_faces=max_faces, size_policy=policy, width=width, height=height, rotation=rotation,
+            scales=list(scales), flip=flip, voting=voting, voting_threshold=voting_threshold, min_face=min_face, max_face=max_face,
+            isa=isa, threads=threads,
+        )  # fmt: skip
+        self._core = _core.Detector(self._model, **self._options)
+
+    def detect(self, image: Any, channels: str = "rgb") -> Faces:
+        """The faces of one picture.
+
+        image     uint8 [height, width, 3], [height, width, 4] (alpha is ignored), [height, width, 1] or [height, width] (grey), in numpy
+                  or anything on the CPU with DLPack, the buffer protocol or __array_interface__; or a PIL image.  Rows may lie at any
+                  distance, channels in reverse ([..., ::-1]) or before a fourth: those are read where they lie; others are copied.
+        channels  "rgb" or "bgr" (as OpenCV reads); a PIL image has its own
+
+        Raises ValueError for another type, shape or size.
+        """
+        array, bgr = _array_of(image, channels)
+        return Faces(*self._core.detect(array, bgr))
+
+    def detect_batch(self, images: Iterable[Any], channels: str = "rgb") -> list[Faces]:
+        """The faces of several pictures, of any sizes: those that detect() gives for each."""
+        arrays = [_array_of(image, channels) for image in images]
+        return [Faces(*found) for found in self._core.detect_batch([a for a, _ in arrays], [bgr for _, bgr in arrays])]
+
+    @property
+    def isa(self) -> str:
+        """The instruction set that runs."""
+        return self._core.isa
+
+    @property
+    def architecture(self) -> str:
+        """The network that the weights are for."""
+        return self._core.architecture
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A path may mean nothing where this is unpickled: the weights travel.
+        model = Path(self._model).read_bytes() if isinstance(self._model, str) else self._model
+        return _detector_of, (model, self._options)
+
+    def __repr__(self) -> str:
+        return f"<retinaface.Detector: {self.architecture}, {self.isa}, {self._options['threads']} thread(s)>"
+
+
+class Aligned(NamedTuple):
+    """Crops for face recognition."""
+
+    crops: np.ndarray  #: uint8 [n, size, size, 3], channels in the order of the picture's
+    to_crop: np.ndarray  #: float64 [n, 2, 3]: from the picture's pixels to the crop's (whole numbers are pixel centres)
+
+
+def align(image: Any, faces: Any, size: int = 112, margin: float = 0.0, channels: str = "rgb", rotation: int = 0) -> Aligned:
+    """Crops of faces, turned and scaled as ArcFace and its like expect.
+
+    image, channels  as Detector.detect() takes them
+    faces            Faces, one Face, or landmarks [n, 5, 2] or [5, 2] in pixels of the picture
+    size             pixels a side: a multiple of 112 or 128
+    margin           shows that much of the template's size more on every side
+    rotation         that of the detector which found the faces
+
+    Raises ValueError, also for landmarks that resemble no face.
+    """
+    landmarks = np.asarray(getattr(faces, "landmarks", faces), dtype=np.float32)
+    if landmarks.ndim == 2:
+        landmarks = landmarks[None]
+    if landmarks.ndim != 3 or landmarks.shape[1:] != (5, 2):
+        raise ValueError(f"align: expected landmarks [n, 5, 2], found {list(landmarks.shape)}")
+    array, bgr = _array_of(image, channels)
+    return Aligned(*_core.align(array, bgr, np.ascontiguousarray(landmarks), size, margin, rotation))
+
+
+def _detector_of(model: Union[bytes, None], options: dict[str, Any]) -> Detector:
+    """What a pickled Detector becomes."""
+    detector = Detector.__new__(Detector)
+    detector._model, detector._options = model, options
+    detector._core = _core.Detector(model, **options)
+    return detector
+
+
+def _array_of(image: Any, channels: str) -> tuple[Any, bool]:
+    """The image as something that _core takes, and whether its channels are bgr."""
+    bgr = _CHANNELS.get(channels)
+    if bgr is None:
+        raise ValueError(f"image: channels must be 'rgb' or 'bgr', found {channels!r}")
+    if isinstance(image, np.ndarray):
+        return image, bgr
+    if hasattr(image, "__dlpack_device__"):
+        device = image.__dlpack_device__()
+        if device[0] != _CPU:
+            raise ValueError(f"image: expected memory of the CPU, found DLPack device {tuple(map(int, device))}")
+        return image, bgr
+    if hasattr(image, "mode") and hasattr(image, "convert"):  # PIL, which need not be installed
+        return np.asarray(image if image.mode in ("L", "RGB", "RGBA") else image.convert("RGB")), False
+    if hasattr(image, "__array_interface__") or isinstance(image, memoryview):
+        return np.asarray(image), bgr
+    raise ValueError(f"image: expected an array or a PIL image, found {type(image).__name__}")

@@ -1,0 +1,28 @@
+// The dense branch: mesh decoder, camera, light, rasteriser, and a mesh and a pose for every face of any detector. Not part of
+// retinaface.hpp: only who includes it pays for it (the decoder's weights are 1.9 MB of text). docs/mesh.md.
+//
+//   retinaface::MeshEstimator estimator = retinaface::default_mesh_estimator();
+//   for (const retinaface::Face& face : detector.detect(image)) {
+//       const retinaface::Mesh& mesh = estimator.estimate(image, face);
+//       use(mesh.pose, mesh.landmarks68, mesh.projected, estimator.triangles());
+//   }
+//
+// The shipped decoder is derived from ICT-FaceKit, whose notice is in weights/LICENSE.ICT-FaceKit.
+#pragma once
+
+#include "mesh/camera.hpp"
+#include "mesh/decoder.hpp"
+#include "mesh/estimator.hpp"
+#include "mesh/pose.hpp"
+#include "mesh/rasteriser.hpp"
+#include "weights/default_mesh.hpp"
+
+RETINAFACE_BEGIN_NAMESPACE
+
+/// The shipped decoder's file: ICT-FaceKit's face area, 9,409 vertices in centimetres.
+inline Weights default_mesh_weights() { return Weights::from_embedded(embedded::kDefaultMesh); }
+
+/// An estimator of it.
+inline MeshEstimator default_mesh_estimator(Isa isa = Isa::automatic) { return MeshEstimator(default_mesh_weights(), isa); }
+
+RETINAFACE_END_NAMESPACE

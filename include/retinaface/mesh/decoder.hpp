@@ -1,0 +1,312 @@
+// The mesh decoder (RetinaFace section 3.2): 128 numbers to a coloured mesh. File format: docs/mesh.md.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "../executor.hpp"
+#include "../span.hpp"
+#include "../weights/archive.hpp"
+#include "cheb_conv.hpp"
+
+RETINAFACE_BEGIN_NAMESPACE
+namespace detail {
+
+/// Hands out the tensors of a mesh file, each checked for its type and shape and taken once.
+class MeshFile {
+public:
+    explicit MeshFile(const Weights& weights) : weights_(weights) {
+        if (weights.metadata("format") != "retinaface-mesh-1")
+            fail("expected format retinaface-mesh-1, found " + weights.metadata("format"));
+    }
+
+    bool has(const std::string& name) const { return weights_.find(name) != nullptr; }
+
+    /// -1 in `shape`: any size.
+    const Tensor& floats(const std::string& name, const std::vector<std::int64_t>& shape) {
+        const Tensor& tensor = take(name, shape);
+        if (tensor.dtype == Tensor::Dtype::u8) fail("tensor '" + name + "': expected F32 or F16, found U8");
+        return tensor;
+    }
+
+    /// Numbers of one byte.
+    const std::vector<std::uint8_t>& bytes(const std::string& name, const std::vector<std::int64_t>& shape) {
+        const Tensor& tensor = take(name, shape);
+        if (tensor.dtype != Tensor::Dtype::u8)
+            fail("tensor '" + name + "': expected U8, found " + std::string(to_string(tensor.dtype)));
+        return tensor.bytes;
+    }
+
+    /// Numbers of two bytes, the low one first, all below `limit`.
+    std::vector<std::int32_t> indices(const std::string& name, std::vector<std::int64_t> shape, int limit) {
+        shape.push_back(2);
+        const std::vector<std::uint8_t>& stored = bytes(name, shape);
+        std::vector<std::int32_t> out(stored.size() / 2);
+        for (std::size_t i = 0; i < out.size(); ++i) {
+            out[i] = stored[2 * i] | stored[2 * i + 1] << 8;
+            if (out[i] >= limit)
+                fail("tensor '" + name + "': expected indices below " + std::to_string(limit) + ", found " +
+                     std::to_string(out[i]));
+        }
+        return out;
+    }
+
+    /// `columns` 0: as many as rows.
+    Csr csr(const std::string& name, int columns) {
+        const std::vector<std::uint8_t>& counts = bytes(name + ".counts", {-1});
+        if (counts.empty() || counts.size() > kMostVertices)
+            fail("tensor '" + name + ".counts': expected 1.." + std::to_string(kMostVertices) + " rows, found " +
+                 std::to_string(counts.size()));
+        Csr out;
+        out.rows = static_cast<int>(counts.size());
+        out.columns = columns > 0 ? columns : out.rows;
+        out.starts.assign(1, 0);
+        for (const std::uint8_t count : counts) out.starts.push_back(out.starts.back() + count);
+        out.indices = indices(name + ".indices", {out.starts.back()}, out.columns);
+        out.values = floats(name + ".values", {out.starts.back()}).values;
+        out.validate(name);
+        return out;
+    }
+
+    void finish() const {
+        for (const Tensor& tensor : weights_.tensors())
+            if (taken_.count(tensor.name) == 0) fail("tensor '" + tensor.name + "' does not belong to a mesh decoder");
+    }
+
+    [[noreturn]] static void fail(const std::string& what) { detail::raise(Error(ErrorCode::mismatch, "mesh: " + what)); }
+
+    static constexpr std::size_t kMostVertices = std::size_t{1} << 16;
+
+private:
+    const Tensor& take(const std::string& name, const std::vector<std::int64_t>& shape) {
+        const Tensor* const tensor = weights_.find(name);
+        bool fits = tensor != nullptr && tensor->shape.size() == shape.size();
+        for (std::size_t i = 0; fits && i < shape.size(); ++i) fits = shape[i] < 0 || shape[i] == tensor->shape[i];
+        if (!fits) {
+            std::string expected = to_string(shape);
+            for (std::size_t at; (at = expected.find("-1")) != std::string::npos;) expected.replace(at, 2, "any");
+            fail("tensor '" + name + "': expected shape " + expected + ", found " +
+                 (tensor == nullptr ? "none" : to_string(tensor->shape)));
+        }
+        taken_.insert(name);
+        return *tensor;
+    }
+
+    const Weights& weights_;
+    std::set<std::string> taken_;
+};
+
+}  // namespace detail
+
+/// Decoded meshes: views, valid until the decoder's next decode().
+struct DecodedMesh {
+    Span<const float>
+        vertices;  ///< [n][3], in the model's unit (the shipped one: centimetres, x to the image's right, y up, z out of the face)
+    Span<const float> colours;  ///< [n][3] albedo, 0..1
+};
+
+/// A list of layers: fully connected, levels of up-sampling and Chebyshev convolution with ReLU, a last convolution to x, y, z, r, g, b; and
+/// the mesh's topology. One thread at a time (it owns its buffers); allocates nothing for a number of faces already seen.
+class MeshDecoder {
+public:
+    static constexpr int kLatent = 128, kOutputs = 6;
+
+    /// Throws Error (bad_format, mismatch): the file breaks the format, naming the tensor, what was expected and what was found;
+    /// (unsupported): no such instruction set. `executor` (may be nullptr) is used by `threads` threads and outlives the decoder.
+    explicit MeshDecoder(const Weights& weights, Isa isa = Isa::automatic, Executor* executor = nullptr, int threads = 1)
+        : isa_(kernels::checked(isa)), kernels_(kernels::find_mesh<kernels::GraphConv>(isa_)), parallel_(executor, threads) {
+        detail::MeshFile file(weights);
+        int levels = 0;
+        while (levels < kMostLevels && file.has("level" + std::to_string(levels) + ".weight")) ++levels;
+        if (levels == 0) detail::MeshFile::fail("tensor 'level0.weight': expected at least one level, found none");
+
+        const Tensor& fc = file.floats("fc.weight", {-1, -1, kLatent});
+        if (fc.shape[0] < 1 || fc.shape[0] > static_cast<std::int64_t>(detail::MeshFile::kMostVertices) || fc.shape[1] < 1 ||
+            fc.shape[1] > ChebConv::kMostFeatures)
+            detail::MeshFile::fail("tensor 'fc.weight': expected 1.." + std::to_string(detail::MeshFile::kMostVertices) +
+                                   " vertices of 1.." + std::to_string(ChebConv::kMostFeatures) + " features, found shape " +
+                                   to_string(fc.shape));
+        int vertices = static_cast<int>(fc.shape[0]), features = static_cast<int>(fc.shape[1]);
+        set_fully_connected(fc.values, file.floats("fc.bias", {vertices, features}).values, vertices, features);
+
+        Csr finest;
+        for (int level = 0; level < levels; ++level) {
+            const std::string name = "level" + std::to_string(level);
+            Csr upsample = file.csr(name + ".upsample", vertices);
+            for (std::size_t row = 0; row < static_cast<std::size_t>(upsample.rows); ++row)
+                if (upsample.starts[row + 1] - upsample.starts[row] > 3)
+                    detail::MeshFile::fail("tensor '" + name + ".upsample.counts': expected at most 3 a row, found " +
+                                           std::to_string(upsample.starts[row + 1] - upsample.starts[row]) + " in row " +
+                                           std::to_string(row));
+            finest = file.csr(name + ".laplacian", 0);
+            if (finest.rows != upsample.rows)
+                detail::MeshFile::fail("tensor '" + name + ".laplacian.counts': expected " + std::to_string(upsample.rows) +
+                                       " rows, found " + std::to_string(finest.rows));
+            vertices = finest.rows;
+            const Tensor& weight = file.floats(name + ".weight", {-1, -1});
+            const auto out = static_cast<int>(weight.shape[1]);
+            const int terms = terms_of(weight, name + ".weight", features);
+            const std::vector<float>& bias = file.floats(name + ".bias", {out}).values;
+            layers_.emplace_back(finest, std::move(upsample), features, out, terms, weight.values, bias, true, isa_);
+            features = out;
+        }
+        const Tensor& last = file.floats("last.weight", {-1, kOutputs});
+        layers_.emplace_back(std::move(finest), Csr{}, features, +kOutputs, terms_of(last, "last.weight", features), last.values,
+                             std::vector<float>{}, false, isa_);
+        mean_ = file.floats("mean", {vertices, kOutputs}).values;
+        triangles_ = file.indices("triangles", {-1, 3}, vertices);
+        if (file.has("landmarks68.indices")) {
+            landmarks_ = file.indices("landmarks68.indices", {68}, vertices);
+            five_mean_ = file.floats("five.mean", {5, 3}).values;
+            five_basis_ = file.floats("five.basis", {5, 3, kLatent}).values;
+        }
+        file.finish();
+    }
+
+    Isa isa() const noexcept { return isa_; }
+    int vertices() const noexcept { return layers_.back().vertices(); }
+    /// [t][3], corners counter-clockwise seen from outside.
+    Span<const std::int32_t> triangles() const noexcept { return triangles_; }
+    /// [68] vertices in the order of iBUG, or empty where the file has none.
+    Span<const std::int32_t> landmarks68() const noexcept { return landmarks_; }
+    /// The detector's five points of the mean mesh, [5][3], and how the 128 numbers move them, [5][3][128]; empty as the landmarks.
+    Span<const float> five_mean() const noexcept { return five_mean_; }
+    Span<const float> five_basis() const noexcept { return five_basis_; }
+    /// Levels coarse to fine, then the last convolution.
+    const std::vector<ChebConv>& layers() const noexcept { return layers_; }
+
+    /// Meshes of `latents`, [faces][128]. Throws Error (invalid_argument): not a multiple of 128 numbers, or one that is not finite.
+    Span<const DecodedMesh> decode(Span<const float> latents) {
+        if (latents.empty() || latents.size() % kLatent != 0 || latents.size() / kLatent > kMostMeshes)
+            detail::raise(Error(ErrorCode::invalid_argument, "mesh: expected 128 numbers a face for 1.." +
+                                                                 std::to_string(kMostMeshes) + " faces, found " +
+                                                                 std::to_string(latents.size())));
+        for (const float v : latents)
+            if (!detail::is_finite(v)) detail::raise(Error(ErrorCode::invalid_argument, "mesh: a latent number is not finite"));
+        const std::size_t faces = latents.size() / kLatent, n = 3 * static_cast<std::size_t>(vertices());
+        vertices_.resize(faces * n);
+        colours_.resize(faces * n);
+        meshes_.resize(faces);
+        for (std::size_t first = 0; first < faces; first += ChebConv::kMostFaces) {
+            const auto count = static_cast<int>(std::min(faces - first, static_cast<std::size_t>(+ChebConv::kMostFaces)));
+            decode_group(latents.data() + first * kLatent, count, first);
+        }
+        for (std::size_t face = 0; face < faces; ++face)
+            meshes_[face] = {{vertices_.data() + face * n, n}, {colours_.data() + face * n, n}};
+        return meshes_;
+    }
+
+private:
+    static constexpr int kMostLevels = 8;
+    static constexpr std::size_t kMostMeshes = 4096;
+
+    static int terms_of(const Tensor& weight, const std::string& name, int features) {
+        const std::int64_t rows = weight.shape[0], out = weight.shape[1];
+        if (rows < features || rows % features != 0 || rows / features > ChebConv::kMostTerms || out < 1 ||
+            out > ChebConv::kMostFeatures)
+            detail::MeshFile::fail("tensor '" + name + "': expected " + std::to_string(features) + " x K rows, K = 1.." +
+                                   std::to_string(ChebConv::kMostTerms) + ", and 1.." + std::to_string(ChebConv::kMostFeatures) +
+                                   " columns, found shape " + to_string(weight.shape));
+        return static_cast<int>(rows / features);
+    }
+
+    /// Packs the layer as one small product a block of vertices, [128][columns]; blocks hold at least 16 columns.
+    void set_fully_connected(const std::vector<float>& weight, const std::vector<float>& bias, int vertices, int features) {
+        coarse_ = vertices;
+        channels_ = ChebConv::channels(features);
+        block_ = channels_ == 8 ? 2 : 1;
+        const int columns = block_ * channels_;
+        padded_ = (columns + kernels_.width - 1) / kernels_.width * kernels_.width;
+        const int blocks = (vertices + block_ - 1) / block_;
+        fc_.reserve(static_cast<std::size_t>(blocks) * (kLatent + 1) * static_cast<std::size_t>(padded_));
+        std::fill_n(fc_.data(), fc_.size(), 0.0f);
+        for (int v = 0; v < vertices; ++v) {
+            for (int f = 0; f < features; ++f) {
+                const auto row = static_cast<std::size_t>(v) * static_cast<std::size_t>(features) + static_cast<std::size_t>(f);
+                float* const block =
+                    fc_.data() + std::ptrdiff_t{v / block_} * (kLatent + 1) * padded_ + v % block_ * channels_ + f;
+                for (std::size_t i = 0; i < kLatent; ++i)
+                    block[static_cast<std::ptrdiff_t>(i) * padded_] = weight[row * kLatent + i];
+                block[std::ptrdiff_t{kLatent} * padded_] = bias[row];
+            }
+        }
+    }
+
+    void fully_connected(const float* latents, int faces, float* y) const {
+        const int blocks = (coarse_ + block_ - 1) / block_, columns = block_ * channels_;
+        parallel_.bands(blocks, 1, [&](int begin, int end, int) {
+            alignas(64) float out[ChebConv::kMostFaces * 128];
+            for (int b = begin; b < end; ++b) {
+                kernels::ChebTermArgs a{};
+                a.scale = 1;
+                a.x = latents;
+                a.channels_in = a.features_in = kLatent;
+                a.weights = fc_.data() + std::ptrdiff_t{b} * (kLatent + 1) * padded_;
+                a.bias = a.weights + std::ptrdiff_t{kLatent} * padded_;
+                a.y = out;
+                a.channels_out = columns;
+                a.faces = 1;
+                a.end = faces;
+                kernels_.term(a);
+                for (int v = b * block_; v < (b + 1) * block_ && v < coarse_; ++v)
+                    for (int face = 0; face < faces; ++face)
+                        std::copy_n(out + face * columns + v % block_ * channels_, channels_,
+                                    y + (std::ptrdiff_t{v} * faces + face) * channels_);
+            }
+        });
+    }
+
+    void decode_group(const float* latents, int faces, std::size_t first) {
+        const auto size = [&](const ChebConv& layer) {
+            return static_cast<std::size_t>(layer.vertices()) * static_cast<std::size_t>(faces) *
+                   static_cast<std::size_t>(ChebConv::channels(layer.features_out()));
+        };
+        std::size_t map =
+                        static_cast<std::size_t>(coarse_) * static_cast<std::size_t>(faces) * static_cast<std::size_t>(channels_),
+                    scratch = 0;
+        for (const ChebConv& layer : layers_) {
+            map = std::max(map, size(layer));
+            scratch = std::max(scratch, layer.scratch(faces));
+        }
+        maps_[0].reserve(map);
+        maps_[1].reserve(map);
+        scratch_.reserve(scratch);
+        fully_connected(latents, faces, maps_[0].data());
+        std::size_t current = 0;
+        for (const ChebConv& layer : layers_) {
+            layer.run(maps_[current].data(), faces, maps_[1 - current].data(), scratch_.data(), parallel_);
+            current = 1 - current;
+        }
+        const auto n = static_cast<std::size_t>(vertices());
+        for (std::size_t face = 0; face < static_cast<std::size_t>(faces); ++face) {
+            float* const vertices = vertices_.data() + (first + face) * 3 * n;
+            float* const colours = colours_.data() + (first + face) * 3 * n;
+            for (std::size_t v = 0; v < n; ++v) {
+                const float* const out = maps_[current].data() + (v * static_cast<std::size_t>(faces) + face) * 8;
+                for (std::size_t i = 0; i < 3; ++i) {
+                    vertices[3 * v + i] = out[i] + mean_[kOutputs * v + i];
+                    colours[3 * v + i] = out[3 + i] + mean_[kOutputs * v + 3 + i];
+                }
+            }
+        }
+    }
+
+    Isa isa_;
+    kernels::GraphConv kernels_;
+    detail::Parallel parallel_;
+    int coarse_ = 0, channels_ = 0, block_ = 1, padded_ = 0;
+    detail::AlignedBuffer fc_;  ///< [blocks][128 + 1][padded]: weights and bias
+    std::vector<ChebConv> layers_;
+    std::vector<float> mean_, five_mean_, five_basis_;
+    std::vector<std::int32_t> triangles_, landmarks_;
+
+    detail::AlignedBuffer maps_[2], scratch_;
+    std::vector<float> vertices_, colours_;
+    std::vector<DecodedMesh> meshes_;
+};
+
+RETINAFACE_END_NAMESPACE

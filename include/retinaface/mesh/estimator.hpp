@@ -1,0 +1,344 @@
+// A mesh and a pose for a face: from its five points, or from the outputs of a dense head.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <vector>
+
+#include "../face.hpp"
+#include "../image.hpp"
+#include "decoder.hpp"
+
+RETINAFACE_BEGIN_NAMESPACE
+
+/// A face's mesh. Spans are views, valid until the estimator's next estimate().
+struct Mesh {
+    Span<const float> vertices3d;  ///< [n][3] in the model's space and unit, without the pose
+    Span<const float>
+        projected;  ///< [n][3]: x, y in pixels of the image, z in the same unit, nearer smaller, 0 at the five points' middle
+    Pose pose;
+    std::array<std::array<float, 3>, 68> landmarks68{};  ///< as `projected`, in the order of iBUG
+    Span<const float> colours;  ///< [n][3], 0..1: the image's at the vertices; outside of it the model's albedo
+    Span<const float> latent;   ///< [128]
+    Projection projection;      ///< from vertices3d to projected; what Rasteriser::render takes
+    float residual = 0;         ///< of the five points, root mean square, pixels; 0 from a dense head
+};
+
+/// What a dense head says about a face: RetinaFace section 3.2.
+struct DenseOutputs {
+    std::array<float, 128> shape_texture{};
+    Camera camera;
+    Light light;
+    Box crop;  ///< the part of the image that the camera's picture is, in pixels
+};
+
+/// Fits the mesh decoder's model to faces. One thread at a time; allocates nothing after the first face.
+///
+/// From five points: a camera at a distance of 1 m (rotation, scale, shift) and the 128 numbers z, the most probable under z ~ N(0, 1) and points that
+/// are off by `landmark_noise`; begun by the closed-form affine camera, refined by Gauss-Newton steps in which z is eliminated. Five points
+/// say little about z: it mostly stays near 0, and takes what no rotation explains (an open mouth, a long face).
+class MeshEstimator {
+public:
+    /// Centimetres: how far detected points lie from the model's, as a standard deviation.
+    static constexpr double kLandmarkNoise = 0.35;
+    /// Centimetres from the camera that five points are seen from: they cannot tell.
+    static constexpr double kDistance = 100;
+
+    /// `weights`: a mesh file with landmarks. Throws Error as MeshDecoder's constructor, and (mismatch) for a file without landmarks.
+    explicit MeshEstimator(const Weights& weights, Isa isa = Isa::automatic) : decoder_(weights, isa) {
+        if (decoder_.landmarks68().empty())
+            detail::MeshFile::fail("the file has no landmarks ('landmarks68.indices', 'five.mean', 'five.basis')");
+        for (std::size_t i = 0; i < 5; ++i)
+            for (std::size_t c = 0; c < 3; ++c) centre_[c] += static_cast<double>(decoder_.five_mean()[3 * i + c]) / kPoints;
+        for (std::size_t i = 0; i < kPoints; ++i)
+            for (std::size_t c = 0; c < 3; ++c) mean_[i][c] = static_cast<double>(decoder_.five_mean()[3 * i + c]) - centre_[c];
+    }
+
+    const MeshDecoder& decoder() const noexcept { return decoder_; }
+    Span<const std::int32_t> triangles() const noexcept { return decoder_.triangles(); }
+
+    /// The pose alone, from five points in pixels (in the order of Face): no mesh is decoded. Throws Error (invalid_argument): points that
+    /// are not finite or coincide.
+    Pose estimate_pose(const std::array<Point, 5>& landmarks) { return pose_of(fit(landmarks).rotation); }
+
+    /// Mesh from five points. `image` gives colours; a default ImageView: the model's albedo. Throws Error (invalid_argument): an image
+    /// that is no valid one; points that are not finite or coincide.
+    const Mesh& estimate(const ImageView& image, const Face& face) {
+        const Fit f = fit(face.landmarks);
+        for (std::size_t i = 0; i < latent_.size(); ++i) latent_[i] = static_cast<float>(f.latent[i]);
+        // Depth in pixels: centimetres times the scale, kDistance from the camera at the middle of the five points.
+        Projection p;
+        p.perspective = true;
+        const detail::Vec3 middle = detail::multiply(f.rotation, centre_);
+        const std::array<double, 4> depth{-f.scale * f.rotation[6], -f.scale * f.rotation[7], -f.scale * f.rotation[8],
+                                          f.scale * (kDistance + middle[2])};
+        for (std::size_t i = 0; i < 4; ++i) {
+            const double right = i < 3 ? f.rotation[i] : -middle[0], up = i < 3 ? f.rotation[3 + i] : -middle[1];
+            p.rows[0][i] = static_cast<float>(f.scale * f.scale * kDistance * right + f.x * depth[i]);
+            p.rows[1][i] = static_cast<float>(-f.scale * f.scale * kDistance * up + f.y * depth[i]);
+            p.rows[2][i] = static_cast<float>(depth[i]);
+        }
+        p.near = static_cast<float>(0.01 * f.scale * kDistance);
+        finish(p, pose_of(f.rotation), image, static_cast<float>(f.scale * kDistance));
+        mesh_.residual = static_cast<float>(f.residual);
+        return mesh_;
+    }
+    Result<const Mesh*> try_estimate(const ImageView& image, const Face& face) noexcept {
+        return detail::as_result([&] { return &estimate(image, face); });
+    }
+
+    /// Mesh from a dense head's outputs. Throws Error (invalid_argument): outputs that are not finite, a camera that sees nothing, an empty
+    /// crop, an image that is no valid one.
+    const Mesh& estimate(const ImageView& image, const DenseOutputs& outputs) {
+        const Box& crop = outputs.crop;
+        const float width = crop.x2 - crop.x1, height = crop.y2 - crop.y1;
+        if (!(width > 0 && height > 0 && width < 1e6f && height < 1e6f && std::abs(crop.x1) < 1e6f && std::abs(crop.y1) < 1e6f))
+            detail::raise(Error(ErrorCode::invalid_argument, "mesh: the crop is empty or not finite"));
+        latent_ = outputs.shape_texture;
+        // A crop's sides need not be whole: the principal point is set after the camera is.
+        Projection p = outputs.camera.projection(0, 0);
+        for (std::size_t i = 0; i < 4; ++i) {
+            p.rows[0][i] += (crop.x1 + 0.5f * width) * p.rows[2][i];
+            p.rows[1][i] += (crop.y1 + 0.5f * height) * p.rows[2][i];
+        }
+        detail::Mat3 rotation{};
+        const Camera& camera = outputs.camera;
+        const detail::Vec3 back{static_cast<double>(camera.location[0] - camera.target[0]),
+                                static_cast<double>(camera.location[1] - camera.target[1]),
+                                static_cast<double>(camera.location[2] - camera.target[2])};
+        const detail::Vec3 z = detail::scaled(back, 1 / detail::length(back));
+        const detail::Vec3 side = detail::cross({0, 1, 0}, z);
+        const detail::Vec3 x = detail::scaled(side, 1 / detail::length(side)), y = detail::cross(z, x);
+        for (std::size_t i = 0; i < 3; ++i) {
+            rotation[i] = x[i];
+            rotation[3 + i] = y[i];
+            rotation[6 + i] = z[i];
+        }
+        finish(p, pose_of(rotation), image, static_cast<float>(detail::length(back)));
+        mesh_.residual = 0;
+        return mesh_;
+    }
+
+private:
+    static constexpr std::size_t kPoints = 5, kRows = 2 * kPoints, kCamera = 6, kLatent = 128;
+    static constexpr int kSteps = 8;
+
+    struct Fit {
+        detail::Mat3 rotation{};
+        double scale = 1, x = 0, y = 0;
+        std::array<double, kLatent> latent{};
+        double residual = 0;
+    };
+
+    using Square = std::array<std::array<double, kRows>, kRows>;
+
+    /// In place: the lower triangle L of a = L L^T; `size` <= kRows.
+    template <std::size_t N>
+    static void cholesky(std::array<std::array<double, N>, N>& a) {
+        for (std::size_t i = 0; i < N; ++i) {
+            for (std::size_t j = 0; j <= i; ++j) {
+                double sum = a[i][j];
+                for (std::size_t k = 0; k < j; ++k) sum -= a[i][k] * a[j][k];
+                a[i][j] = i == j ? std::sqrt(std::max(sum, 1e-300)) : sum / a[j][j];
+            }
+        }
+    }
+    /// In place: L^-1 b, and with `both` (L L^T)^-1 b.
+    template <std::size_t N>
+    static void solve(const std::array<std::array<double, N>, N>& l, std::array<double, N>& b, bool both) {
+        for (std::size_t i = 0; i < N; ++i) {
+            for (std::size_t k = 0; k < i; ++k) b[i] -= l[i][k] * b[k];
+            b[i] /= l[i][i];
+        }
+        if (!both) return;
+        for (std::size_t i = N; i-- > 0;) {
+            for (std::size_t k = i + 1; k < N; ++k) b[i] -= l[k][i] * b[k];
+            b[i] /= l[i][i];
+        }
+    }
+
+    /// The affine camera of least squares, made a scaled rotation.
+    Fit closed_form(const std::array<Point, 5>& points) const {
+        double cx = 0, cy = 0;
+        for (const Point& p : points) {
+            cx += static_cast<double>(p.x) / kPoints;
+            cy += static_cast<double>(p.y) / kPoints;
+        }
+        std::array<std::array<double, 3>, 3> normal{};
+        std::array<double, 3> right{}, up{};
+        double spread = 0, model_spread = 0;
+        for (std::size_t i = 0; i < kPoints; ++i) {
+            const detail::Vec3& p = mean_[i];
+            const double x = static_cast<double>(points[i].x) - cx, y = static_cast<double>(points[i].y) - cy;
+            spread += x * x + y * y;
+            model_spread += detail::dot(p, p);
+            for (std::size_t a = 0; a < 3; ++a) {
+                right[a] += p[a] * x;
+                up[a] -= p[a] * y;
+                for (std::size_t b = 0; b < 3; ++b) normal[a][b] += p[a] * p[b];
+            }
+        }
+        if (!(spread > 1e-6) || !(spread < 1e14))
+            detail::raise(Error(ErrorCode::invalid_argument, "mesh: the five points coincide or are not finite"));
+        for (std::size_t a = 0; a < 3; ++a) normal[a][a] += 1e-3 * model_spread;
+        cholesky(normal);
+        solve(normal, right, true);
+        solve(normal, up, true);
+        Fit f;
+        const double floor = 1e-3 * std::sqrt(spread / model_spread);
+        const double a = detail::length(right), b = detail::length(up);
+        detail::Vec3 x = a > floor ? detail::scaled(right, 1 / a) : detail::Vec3{1, 0, 0};
+        detail::Vec3 y = b > floor ? detail::scaled(up, 1 / b) : detail::Vec3{0, 1, 0};
+        // Both turned alike until they stand at right angles.
+        detail::Vec3 middle = detail::sum(x, y), across = detail::difference(x, y);
+        if (!(detail::length(middle) > 1e-3 && detail::length(across) > 1e-3)) {
+            middle = {1, 1, 0};
+            across = {1, -1, 0};
+        }
+        middle = detail::scaled(middle, std::sqrt(0.5) / detail::length(middle));
+        across = detail::scaled(across, std::sqrt(0.5) / detail::length(across));
+        x = detail::sum(middle, across);
+        y = detail::difference(middle, across);
+        const detail::Vec3 z = detail::cross(x, y);
+        for (std::size_t i = 0; i < 3; ++i) {
+            f.rotation[i] = x[i];
+            f.rotation[3 + i] = y[i];
+            f.rotation[6 + i] = z[i];
+        }
+        f.scale = std::max(std::max(a, b), floor);
+        f.x = cx;
+        f.y = cy;
+        return f;
+    }
+
+    Fit fit(const std::array<Point, 5>& points) const {
+        for (const Point& p : points)
+            if (!(std::abs(p.x) < 1e7f && std::abs(p.y) < 1e7f))
+                detail::raise(Error(ErrorCode::invalid_argument, "mesh: the five points are not finite or far away"));
+        Fit f = closed_form(points);
+        const Span<const float> basis = decoder_.five_basis();
+        for (int step = 0; step < kSteps; ++step) {
+            std::array<double, kRows> residual{};
+            std::array<std::array<double, kRows>, kCamera> jacobian{};
+            std::vector<double>& moved = moved_;  // [kRows][kLatent]: how z moves the pixels
+            moved.resize(kRows * kLatent);
+            for (std::size_t i = 0; i < kPoints; ++i) {
+                const detail::Vec3 q = detail::multiply(f.rotation, mean_[i]);
+                const double w = f.scale * kDistance / (kDistance - q[2]), slope = w / (kDistance - q[2]);
+                const std::size_t x = 2 * i, y = 2 * i + 1;
+                residual[x] = static_cast<double>(points[i].x) - (f.x + w * q[0]);
+                residual[y] = static_cast<double>(points[i].y) - (f.y - w * q[1]);
+                // A move of q by d moves x by w d[0] + slope q[0] d[2], and y by -(w d[1] + slope q[1] d[2]); a turn t about the image's axes
+                // moves q by t x q.
+                jacobian[0][x] = slope * q[0] * q[1];
+                jacobian[0][y] = w * q[2] - slope * q[1] * q[1];
+                jacobian[1][x] = w * q[2] - slope * q[0] * q[0];
+                jacobian[1][y] = slope * q[0] * q[1];
+                jacobian[2][x] = -w * q[1];
+                jacobian[2][y] = -w * q[0];
+                jacobian[3][x] = w * q[0];
+                jacobian[3][y] = -w * q[1];
+                jacobian[4][x] = 1;
+                jacobian[5][y] = 1;
+                for (std::size_t k = 0; k < kLatent; ++k) {
+                    const auto component = [&](std::size_t c) { return static_cast<double>(basis[(3 * i + c) * kLatent + k]); };
+                    const detail::Vec3 d = detail::multiply(f.rotation, detail::Vec3{component(0), component(1), component(2)});
+                    moved[x * kLatent + k] = w * d[0] + slope * q[0] * d[2];
+                    moved[y * kLatent + k] = -(w * d[1] + slope * q[1] * d[2]);
+                }
+            }
+            // z eliminated: the points' covariance is that of z seen through the camera, and the noise.
+            Square covariance{};
+            const double noise = kLandmarkNoise * f.scale;
+            for (std::size_t a = 0; a < kRows; ++a) {
+                for (std::size_t b = 0; b <= a; ++b)
+                    for (std::size_t k = 0; k < kLatent; ++k) covariance[a][b] += moved[a * kLatent + k] * moved[b * kLatent + k];
+                covariance[a][a] += noise * noise;
+            }
+            cholesky(covariance);
+            std::array<double, kRows> white = residual;
+            solve(covariance, white, false);
+            std::array<std::array<double, kRows>, kCamera> white_jacobian = jacobian;
+            std::array<std::array<double, kCamera>, kCamera> normal{};
+            std::array<double, kCamera> change{};
+            for (std::size_t a = 0; a < kCamera; ++a) {
+                solve(covariance, white_jacobian[a], false);
+                for (std::size_t i = 0; i < kRows; ++i) change[a] += white_jacobian[a][i] * white[i];
+                for (std::size_t b = 0; b <= a; ++b)
+                    for (std::size_t i = 0; i < kRows; ++i) normal[a][b] += white_jacobian[a][i] * white_jacobian[b][i];
+            }
+            for (std::size_t a = 0; a < kCamera; ++a) normal[a][a] *= 1 + 1e-9;
+            cholesky(normal);
+            solve(normal, change, true);
+            // The last step leaves the camera and takes z.
+            if (step + 1 == kSteps) {
+                std::array<double, kRows> weighted = residual;
+                solve(covariance, weighted, true);
+                double squares = 0;
+                for (std::size_t i = 0; i < kRows; ++i)
+                    for (std::size_t k = 0; k < kLatent; ++k) f.latent[k] += moved[i * kLatent + k] * weighted[i];
+                for (std::size_t i = 0; i < kRows; ++i) {
+                    double left = residual[i];
+                    for (std::size_t k = 0; k < kLatent; ++k) left -= moved[i * kLatent + k] * f.latent[k];
+                    squares += left * left;
+                }
+                f.residual = std::sqrt(squares / kRows);
+                break;
+            }
+            const double turn = std::sqrt(change[0] * change[0] + change[1] * change[1] + change[2] * change[2]);
+            const double damp = turn > 0.5 ? 0.5 / turn : 1.0;
+            f.rotation =
+                detail::multiply(detail::rotation_about({damp * change[0], damp * change[1], damp * change[2]}), f.rotation);
+            f.scale *= std::exp(std::clamp(damp * change[3], -0.5, 0.5));
+            f.x += damp * change[4];
+            f.y += damp * change[5];
+        }
+        return f;
+    }
+
+    /// `middle`: the depth that `projected` calls 0.
+    void finish(const Projection& projection, const Pose& pose, const ImageView& image, float middle) {
+        const bool coloured = image.data != nullptr;
+        if (coloured) validate(image);
+        const DecodedMesh decoded = decoder_.decode({latent_.data(), latent_.size()})[0];
+        const std::size_t n = decoded.vertices.size() / 3;
+        projected_.resize(3 * n);
+        colours_.assign(decoded.colours.begin(), decoded.colours.end());
+        for (std::size_t i = 0; i < n; ++i) {
+            const float* const v = decoded.vertices.data() + 3 * i;
+            std::array<float, 3> p = projection(v[0], v[1], v[2]);
+            p[2] -= middle;
+            std::copy(p.begin(), p.end(), projected_.data() + 3 * i);
+            if (coloured && !is_yuv(image.format)) sample(image, p[0], p[1], colours_.data() + 3 * i);
+            for (std::size_t c = 0; c < 3; ++c) colours_[3 * i + c] = std::clamp(colours_[3 * i + c], 0.0f, 1.0f);
+        }
+        mesh_.vertices3d = decoded.vertices;
+        mesh_.projected = projected_;
+        mesh_.colours = colours_;
+        mesh_.latent = {latent_.data(), latent_.size()};
+        mesh_.pose = pose;
+        mesh_.projection = projection;
+        for (std::size_t i = 0; i < 68; ++i)
+            std::copy_n(projected_.data() + 3 * decoder_.landmarks68()[i], 3, mesh_.landmarks68[i].begin());
+    }
+
+    /// The pixel at (x, y) where there is one.
+    static void sample(const ImageView& image, float x, float y, float* colour) {
+        if (!(x >= 0 && y >= 0 && x < static_cast<float>(image.width) && y < static_cast<float>(image.height))) return;
+        const int bytes = bytes_per_pixel(image.format);
+        const std::uint8_t* const p = image.row(static_cast<int>(y)) + static_cast<int>(x) * bytes;
+        const bool bgr = image.format == PixelFormat::bgr8 || image.format == PixelFormat::bgra8;
+        for (int c = 0; c < 3; ++c) colour[c] = static_cast<float>(p[bytes < 3 ? 0 : bgr ? 2 - c : c]) / 255.0f;
+    }
+
+    MeshDecoder decoder_;
+    detail::Vec3 centre_{};                     ///< of the mean mesh's five points
+    std::array<detail::Vec3, kPoints> mean_{};  ///< the five points around it
+    mutable std::vector<double> moved_;
+    std::array<float, kLatent> latent_{};
+    std::vector<float> projected_, colours_;
+    Mesh mesh_;
+};
+
+RETINAFACE_END_NAMESPACE

@@ -1,0 +1,255 @@
+"""The Python package, built as a wheel and installed into a folder: same numbers as C++, every form of image, errors, threads, pickles.
+
+Needs nanobind, scikit-build-core and Python's headers, and is skipped, visibly, without them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import zipfile
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from conftest import ROOT, SAMPLE, from_environment, run
+from PIL import Image
+
+@pytest.fixture(scope="session")
+def retinaface(site: Path) -> ModuleType:
+    sys.path.insert(0, str(site))
+    return importlib.import_module("retinaface")
+
+
+@pytest.fixture(scope="session")
+def detector(retinaface: ModuleType):
+    return retinaface.Detector()
+
+
+def same(a, b) -> bool:
+    return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in ("boxes", "scores", "landmarks"))
+
+
+def tool_lines(*arguments: object) -> list[dict]:
+    return [json.loads(line) for line in run(*from_environment("RETINAFACE_CLI"), *arguments).stdout.splitlines()]
+
+
+def test_wheel(wheel: Path) -> None:
+    assert wheel.stat().st_size < 4_000_000
+    names = zipfile.ZipFile(wheel).namelist()
+    for name in ("__init__.py", "_core.pyi", "py.typed", "bin/retinaface"):
+        assert f"retinaface/{name}" in names
+    assert not any(name.endswith((".hpp", ".cpp", ".a")) for name in names)
+    stub = zipfile.ZipFile(wheel).read("retinaface/_core.pyi").decode()
+    assert "class Detector" in stub and "def align" in stub
+
+
+def test_five_lines(site: Path) -> None:
+    program = f"import retinaface\nfrom PIL import Image\nfor face in retinaface.Detector().detect(Image.open({str(SAMPLE)!r})):\n"
+    program += "    print(round(face.score, 3), *face.box.round().astype(int))"
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    score, *box = map(float, run(sys.executable, "-c", program, env=environment).stdout.split())
+    assert score > 0.9 and np.allclose(box, [173, 61, 277, 168], atol=8)
+    help_text = run(sys.executable, "-m", "retinaface", "--help", env=environment).stdout
+    assert "detect" in help_text and "evaluate" in help_text
+
+
+def test_same_bits_as_the_tool(retinaface: ModuleType, sample: np.ndarray, tmp_path: Path) -> None:
+    crowd = np.concatenate([np.concatenate([sample[::2, ::2], sample[::2, ::-2]], axis=1), sample[64:320:, ::1]], axis=0)
+    Image.fromarray(crowd).save(tmp_path / "crowd.png")
+    for flags, options in [
+        ([], {}),
+        (["--score", "0.02", "--max-side", "300"], dict(score=0.02, size=300)),
+        (["--scales", "1,0.5", "--flip", "--voting", "paper", "--threads", "2"], dict(scales=(1, 0.5), flip=True, voting="paper", threads=2)),
+        (["--size", "320x320"], dict(size=(320, 320))),
+        (["--min-face", "40", "--max-face", "200"], dict(min_face=40, max_face=200)),
+    ]:
+        (line,) = tool_lines("detect", *flags, "--json", "-", tmp_path / "crowd.png")
+        faces = retinaface.Detector(**options).detect(crowd)
+        assert len(faces) == len(line["faces"]) > 0, flags
+        assert faces.scores.dtype == faces.boxes.dtype == faces.landmarks.dtype == np.float32
+        assert np.array_equal(faces.scores, np.float32([face["score"] for face in line["faces"]])), flags
+        assert np.array_equal(faces.boxes, np.float32([face["box"] for face in line["faces"]])), flags
+        assert np.array_equal(faces.landmarks, np.float32([face["landmarks"] for face in line["faces"]])), flags
+
+
+def test_align_as_the_tool(retinaface: ModuleType, detector, sample: np.ndarray, tmp_path: Path) -> None:
+    (line,) = tool_lines("align", "--json", "-", "--out", tmp_path, SAMPLE)
+    faces = detector.detect(sample)
+    crops, to_crop = retinaface.align(sample, faces)
+    assert crops.shape == (1, 112, 112, 3) and to_crop.shape == (1, 2, 3)
+    assert np.array_equal(crops[0], np.asarray(Image.open(line["faces"][0]["crop"]).convert("RGB")))
+    assert np.allclose(to_crop[0], line["faces"][0]["to_crop"], atol=1e-4)
+    wide = retinaface.align(sample[..., ::-1], faces[0], size=224, margin=0.25, channels="bgr").crops
+    assert wide.shape == (1, 224, 224, 3) and np.array_equal(wide[..., ::-1], retinaface.align(sample, faces[0], 224, 0.25).crops)
+    with pytest.raises(ValueError, match="multiples of 112 or 128.*found 100"):
+        retinaface.align(sample, faces, size=100)
+    with pytest.raises(ValueError, match=r"landmarks \[n, 5, 2\], found \[4\]"):
+        retinaface.align(sample, faces.boxes[0])
+    with pytest.raises(ValueError, match="coincide"):
+        retinaface.align(sample, np.zeros((5, 2)))
+    assert retinaface.align(sample, np.zeros((0, 5, 2))).crops.shape == (0, 112, 112, 3)
+
+
+class OnlyInterface:
+    """An object with __array_interface__ and nothing else."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.__array_interface__ = array.__array_interface__
+        self._array = array
+
+
+def test_every_form_of_image(detector, sample: np.ndarray) -> None:
+    expected = detector.detect(sample)
+    assert len(expected) == 1
+    h, w, _ = sample.shape
+    alpha = np.dstack([sample, np.full((h, w), 7, np.uint8)])
+    framed = np.zeros((h + 9, w + 11, 3), np.uint8)
+    framed[4 : 4 + h, 5 : 5 + w] = sample
+    read_only = sample.copy()
+    read_only.flags.writeable = False
+    forms = {
+        "region": framed[4 : 4 + h, 5 : 5 + w],
+        "bottom up": np.ascontiguousarray(sample[::-1])[::-1],
+        "planes": np.ascontiguousarray(sample.transpose(2, 0, 1)).transpose(1, 2, 0),
+        "columns first": np.asfortranarray(sample),
+        "mirrored twice": np.ascontiguousarray(sample[:, ::-1])[:, ::-1],
+        "alpha": alpha,
+        "read only": read_only,
+        "memoryview": memoryview(np.ascontiguousarray(sample)),
+        "interface": OnlyInterface(np.ascontiguousarray(sample)),
+        "picture": Image.fromarray(sample),
+        "picture with alpha": Image.fromarray(alpha),
+    }
+    for name, image in forms.items():
+        assert same(detector.detect(image), expected), name
+    # Four channels of which three are asked for: read as four.
+    assert same(detector.detect(alpha[..., :3]), expected)
+    swapped = np.ascontiguousarray(sample[..., ::-1])
+    assert same(detector.detect(sample[..., ::-1], channels="bgr"), expected)
+    assert same(detector.detect(swapped[..., ::-1]), detector.detect(swapped, channels="bgr"))
+    assert same(detector.detect(Image.fromarray(sample), channels="bgr"), expected)  # has its own order
+    grey = np.asarray(Image.fromarray(sample).convert("L"))
+    assert len(detector.detect(grey)) == 1
+    assert same(detector.detect(grey), detector.detect(grey[:, :, None]))
+    assert same(detector.detect(grey), detector.detect(Image.fromarray(sample).convert("L")))
+    assert len(detector.detect(Image.fromarray(sample).convert("P"))) == 1
+    assert len(detector.detect(np.zeros((1, 1, 3), np.uint8))) == 0
+
+
+def test_dlpack(detector, sample: np.ndarray) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: its tensors are not tested")
+    tensor = torch.tensor(np.array(sample))
+    assert same(detector.detect(tensor), detector.detect(sample))
+    assert same(detector.detect(tensor.permute(2, 0, 1).contiguous().permute(1, 2, 0)), detector.detect(sample))
+
+
+def test_what_is_refused(retinaface: ModuleType, detector, sample: np.ndarray, tmp_path: Path) -> None:
+    for image, message in [
+        (sample.astype(np.float32), r"expected uint8 .* found float32 \[\d+, \d+, 3\]"),
+        (sample.transpose(2, 0, 1), r"found uint8 \[3, \d+, \d+\]"),
+        (sample[..., :2], r"found uint8 \[\d+, \d+, 2\]"),
+        (np.zeros((0, 4, 3), np.uint8), "found 4 x 0"),
+        (np.zeros((4,), np.uint8), r"found uint8 \[4\]"),
+        (np.zeros((2, 70000), np.uint8), "65536"),
+        (np.broadcast_to(np.uint8(3), (60000, 60000, 3)), "at most"),
+        ("photo.jpg", "found str"),
+        (None, "found NoneType"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            detector.detect(image)
+    with pytest.raises(ValueError, match="'rgb' or 'bgr', found 'grb'"):
+        detector.detect(sample, channels="grb")
+    for options, message in [
+        (dict(score=2), "score_threshold must be 0..1"),
+        (dict(threads=0), "threads"),
+        (dict(isa="avx3"), "found 'avx3'"),
+        (dict(voting="all"), "found 'all'"),
+        (dict(rotation=45), "found 45"),
+        (dict(scales=()), "scales"),
+        (dict(size=(1, 2, 3)), r"found \(1, 2, 3\)"),
+        (dict(size=300, shortest_side=300), "exclude"),
+        (dict(size=0), "size must be"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            retinaface.Detector(**options)
+    with pytest.raises(retinaface.Error, match="nothing.safetensors") as caught:
+        retinaface.Detector(tmp_path / "nothing.safetensors")
+    assert caught.value.code == "io" and isinstance(caught.value, RuntimeError)
+    with pytest.raises(retinaface.Error) as caught:
+        retinaface.Detector(b"not a weights file")
+    assert caught.value.code == "bad format" and pickle.loads(pickle.dumps(caught.value)).code == "bad format"
+
+
+def test_models_and_pickles(retinaface: ModuleType, detector, sample: np.ndarray, site: Path, tmp_path: Path) -> None:
+    weights = ROOT / "weights" / "retinaface_mobilenet025.safetensors"
+    expected = detector.detect(sample)
+    copied = tmp_path / "weights.safetensors"
+    copied.write_bytes(weights.read_bytes())
+    for model in (weights, str(weights), weights.read_bytes()):
+        assert same(retinaface.Detector(model).detect(sample), expected)
+    pickled = pickle.dumps(retinaface.Detector(copied, score=0.3))
+    copied.unlink()
+    assert same(pickle.loads(pickled).detect(sample), expected)  # the weights travelled
+    assert same(pickle.loads(pickle.dumps(expected)), expected)
+    (tmp_path / "detector").write_bytes(pickle.dumps(detector))
+    program = f"import pickle; print(pickle.load(open({str(tmp_path / 'detector')!r}, 'rb')))"
+    assert "mobilenet025" in run(sys.executable, "-c", program, env={**os.environ, "PYTHONPATH": str(site)}).stdout
+
+
+def test_threads_and_batches(detector, sample: np.ndarray) -> None:
+    pictures = [np.ascontiguousarray(sample[i:, : 300 + 20 * i]) for i in range(8)]
+    expected = [detector.detect(picture) for picture in pictures]
+    batch = detector.detect_batch(iter(pictures))
+    assert len(batch) == 8 and all(same(a, b) for a, b in zip(batch, expected))
+    assert detector.detect_batch([]) == []
+    with pytest.raises(ValueError, match="float64"):
+        detector.detect_batch([sample, np.zeros((4, 4))])
+    wrong: list[int] = []
+
+    def work(i: int) -> None:
+        for k in range(6):
+            if not same(detector.detect(pictures[(i + k) % 8]), expected[(i + k) % 8]):
+                wrong.append(i)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_faces_are_a_sequence(detector, sample: np.ndarray) -> None:
+    faces = detector.detect(sample)
+    assert faces.boxes.shape == (1, 4) and faces.scores.shape == (1,) and faces.landmarks.shape == (1, 5, 2)
+    (face,) = faces
+    assert face.score == faces.scores[0] and np.array_equal(face.box, faces.boxes[0]) and face.landmarks.shape == (5, 2)
+    with pytest.raises(IndexError):
+        faces[1]
+    kept = faces.boxes
+    del faces
+    assert kept[0, 2] > kept[0, 0]
+    assert repr(detector.detect(np.zeros((64, 64), np.uint8))) == "<0 faces: scores []>"
+
+
+def test_documented(retinaface: ModuleType) -> None:
+    for thing in (retinaface, retinaface.Detector, retinaface.Detector.detect, retinaface.Detector.detect_batch, retinaface.align,
+                  retinaface.Faces, retinaface.Face, retinaface.Error):  # fmt: skip
+        assert thing.__doc__ and len(thing.__doc__) > 40, thing
+    assert set(retinaface.__all__) <= set(dir(retinaface))
+    config = (ROOT / "kernels" / "config.hpp").read_text(encoding="utf-8")
+    assert all(f" {part}\n" in config for part in retinaface.__version__.split("."))
+
+
+def test_build_from_the_root() -> None:
+    """pip in the root and in bindings/python run the same backend; the fixture built from the latter."""
+    program = "import from_root, os; print(os.getcwd())"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT / "bindings" / "python", capture_output=True, text=True, check=True)
+    assert Path(done.stdout.strip()) == ROOT

@@ -1,0 +1,499 @@
+// The dense branch: graph convolutions against Eigen's sparse algebra, the decoder's file, the rasteriser on scenes with known answers and
+// against the reference set, poses of faces with known poses.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <set>
+#include <vector>
+
+#include "retinaface/mesh.hpp"
+#include "support/isa_under_test.hpp"
+#include "support/trim.hpp"
+
+#if __has_include(<eigen3/Eigen/SparseCore>)
+#include <eigen3/Eigen/SparseCore>
+#define HAVE_EIGEN 1
+#else
+#include "support/shared_files.hpp"
+#define HAVE_EIGEN 0
+#endif
+
+namespace rf = retinaface;
+
+namespace {
+
+rf::Isa isa() {
+    const rf::Isa forced = retinaface_test::isa_under_test();
+    retinaface_test::note_isa(rf::resolved(forced));
+    return rf::resolved(forced);
+}
+
+/// A random matrix of which every fifth row is empty.
+rf::Csr random_csr(int rows, int columns, int most, std::mt19937& random) {
+    std::uniform_real_distribution<float> value(-0.4f, 0.4f);
+    rf::Csr out{rows, columns, {0}, {}, {}};
+    for (int row = 0; row < rows; ++row) {
+        std::set<int> taken;
+        if (row % 5 != 4)
+            for (int i = static_cast<int>(random() % static_cast<unsigned>(most + 1)); i > 0; --i)
+                taken.insert(static_cast<int>(random() % static_cast<unsigned>(columns)));
+        for (const int column : taken) {
+            out.indices.push_back(column);
+            out.values.push_back(value(random));
+        }
+        out.starts.push_back(static_cast<std::int32_t>(out.indices.size()));
+    }
+    return out;
+}
+
+std::vector<float> random_floats(std::size_t count, std::mt19937& random) {
+    std::uniform_real_distribution<float> value(-1, 1);
+    std::vector<float> out(count);
+    for (float& v : out) v = value(random);
+    return out;
+}
+
+#if HAVE_EIGEN
+using Sparse = Eigen::SparseMatrix<double, Eigen::RowMajor>;
+using Dense = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+Sparse to_eigen(const rf::Csr& csr) {
+    std::vector<Eigen::Triplet<double>> entries;
+    for (int row = 0; row < csr.rows; ++row)
+        for (int e = csr.starts[static_cast<std::size_t>(row)]; e < csr.starts[static_cast<std::size_t>(row) + 1]; ++e)
+            entries.emplace_back(row, csr.indices[static_cast<std::size_t>(e)],
+                                 static_cast<double>(csr.values[static_cast<std::size_t>(e)]));
+    Sparse m(csr.rows, csr.columns);
+    m.setFromTriplets(entries.begin(), entries.end());
+    return m;
+}
+#endif
+
+struct Case {
+    int vertices, coarse, features_in, features_out, terms, faces;
+    bool upsampled, relu;
+};
+
+/// Output of a layer with random weights, [faces][vertices][features_out].
+struct Layer {
+    rf::Csr laplacian, upsample;
+    std::vector<float> weight, bias, x;
+
+    Layer(const Case& c, unsigned seed) {
+        std::mt19937 random(seed);
+        laplacian = random_csr(c.vertices, c.vertices, 9, random);
+        if (c.upsampled) upsample = random_csr(c.vertices, c.coarse, 3, random);
+        weight = random_floats(static_cast<std::size_t>(c.features_in * c.terms * c.features_out), random);
+        if (c.relu) bias = random_floats(static_cast<std::size_t>(c.features_out), random);
+        x = random_floats(static_cast<std::size_t>((c.upsampled ? c.coarse : c.vertices) * c.faces * c.features_in), random);
+    }
+
+    std::vector<float> run(const Case& c, rf::Isa set, rf::Executor* executor, int threads, int first_face = 0,
+                           int faces = -1) const {
+        faces = faces < 0 ? c.faces : faces;
+        const rf::ChebConv layer(laplacian, upsample, c.features_in, c.features_out, c.terms, weight, bias, c.relu, set);
+        const int in = c.upsampled ? c.coarse : c.vertices, wide = rf::ChebConv::channels(c.features_in);
+        const int out = rf::ChebConv::channels(c.features_out);
+        rf::detail::AlignedBuffer input(static_cast<std::size_t>(in * faces * wide)),
+            output(static_cast<std::size_t>(c.vertices * faces * out) + 16);
+        rf::detail::AlignedBuffer scratch(layer.scratch(faces) + 16);
+        std::fill_n(input.data(), in * faces * wide, 0.0f);
+        const std::size_t used = static_cast<std::size_t>(c.vertices * faces * out);
+        std::fill_n(output.data(), used + 16, 77.0f);
+        std::fill_n(scratch.data() + layer.scratch(faces), 16, 78.0f);
+        for (int v = 0; v < in; ++v)
+            for (int face = 0; face < faces; ++face)
+                for (int f = 0; f < c.features_in; ++f)
+                    input.data()[(v * faces + face) * wide + f] =
+                        x[static_cast<std::size_t>((v * c.faces + first_face + face) * c.features_in + f)];
+        layer.run(input.data(), faces, output.data(), scratch.data(), {executor, threads});
+        for (std::size_t i = 0; i < 16; ++i) {
+            CHECK(output.data()[used + i] == 77.0f);
+            CHECK(scratch.data()[layer.scratch(faces) + i] == 78.0f);
+        }
+        std::vector<float> result;
+        for (int face = 0; face < faces; ++face)
+            for (int v = 0; v < c.vertices; ++v)
+                for (int o = 0; o < out; ++o) {
+                    const float value = output.data()[(v * faces + face) * out + o];
+                    if (o < c.features_out)
+                        result.push_back(value);
+                    else
+                        CHECK(value == 0.0f);
+                }
+        return result;
+    }
+};
+
+/// Vertices of a sphere of radius 1, seen from outside, and its triangles.
+void sphere(int rings, std::vector<float>& vertices, std::vector<std::int32_t>& triangles) {
+    const int around = 2 * rings;
+    for (int i = 0; i <= rings; ++i)
+        for (int j = 0; j < around; ++j) {
+            const double a = 3.14159265358979 * i / rings, b = 2 * 3.14159265358979 * j / around;
+            vertices.push_back(static_cast<float>(std::sin(a) * std::cos(b)));
+            vertices.push_back(static_cast<float>(std::cos(a)));
+            vertices.push_back(static_cast<float>(std::sin(a) * std::sin(b)));
+        }
+    for (int i = 0; i < rings; ++i)
+        for (int j = 0; j < around; ++j) {
+            const int a = i * around + j, b = i * around + (j + 1) % around, c = a + around, d = b + around;
+            triangles.insert(triangles.end(), {a, b, c, b, d, c});
+        }
+}
+
+/// Pixels are the mesh's x and -y; depth is -z.
+rf::Projection identity_projection() {
+    rf::Projection p;
+    p.rows[0][0] = 1;
+    p.rows[1][1] = -1;
+    p.rows[2][2] = -1;
+    return p;
+}
+
+bool same_bits(rf::Span<const float> a, const std::vector<float>& b) {
+    return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+rf::MeshDecoder& shipped() {
+    static rf::MeshDecoder decoder(rf::default_mesh_weights());
+    return decoder;
+}
+
+/// The five points of a decoded mesh under a pose, seen in perspective from `distance` centimetres.
+std::array<rf::Point, 5> five_points(rf::Span<const float> vertices, const rf::Pose& pose, double distance) {
+    const std::array<double, 9> r = rf::rotation_of(pose);
+    const auto point = [&](std::initializer_list<std::size_t> landmarks) {
+        double p[3] = {};
+        for (const std::size_t l : landmarks)
+            for (std::size_t i = 0; i < 3; ++i)
+                p[i] += static_cast<double>(vertices[3 * static_cast<std::size_t>(shipped().landmarks68()[l]) + i]) /
+                        static_cast<double>(landmarks.size());
+        // The camera looks at the face: a head beside its axis would appear turned.
+        for (std::size_t i = 0; i < 15; ++i) p[i % 3] -= static_cast<double>(shipped().five_mean()[i]) / 5;
+        const double x = r[0] * p[0] + r[1] * p[1] + r[2] * p[2], y = r[3] * p[0] + r[4] * p[1] + r[5] * p[2];
+        const double z = distance - (r[6] * p[0] + r[7] * p[1] + r[8] * p[2]);
+        return rf::Point{static_cast<float>(300 + 900 * x / z), static_cast<float>(200 - 900 * y / z)};
+    };
+    return {point({36, 37, 38, 39, 40, 41}), point({42, 43, 44, 45, 46, 47}), point({30}), point({48}), point({54})};
+}
+
+}  // namespace
+
+TEST_CASE("graph convolution is Eigen's, for any shape, number of threads and of faces") {
+#if HAVE_EIGEN
+    std::vector<Case> cases;
+    const bool trim = retinaface_test::trimmed();
+    for (const int terms : {1, 2, 3, 4, 5, 6})
+        for (const int in : {1, 3, 8, 9, 16, 32})
+            for (const int out : {1, 6, 8, 16, 20, 32})
+                if (!trim || (in + out + terms) % 4 == 0)
+                    cases.push_back({131, 40, in, out, terms, 1 + (in + 2 * out + terms) % 3, (in + out) % 2 == 0, out % 3 != 0});
+    for (const int faces : {1, 2, 5, 8}) {
+        cases.push_back({300, 70, 16, 16, 6, faces, true, true});
+        cases.push_back({300, 70, 16, 6, 6, faces, false, false});
+        cases.push_back({300, 70, 64, 33, 2, faces, true, true});
+    }
+    cases.push_back({1, 1, 5, 5, 6, 2, true, true});
+    rf::detail::ThreadPool pool(3);
+    unsigned seed = 0;
+    for (const Case& c : cases) {
+        CAPTURE(c.features_in);
+        CAPTURE(c.features_out);
+        CAPTURE(c.terms);
+        CAPTURE(c.faces);
+        const Layer layer(c, ++seed);
+        const std::vector<float> y = layer.run(c, isa(), nullptr, 1);
+        const Sparse laplacian = to_eigen(layer.laplacian);
+        double worst = 0;
+        for (int face = 0; face < c.faces; ++face) {
+            const int in = c.upsampled ? c.coarse : c.vertices;
+            Dense x(in, c.features_in);
+            for (int v = 0; v < in; ++v)
+                for (int f = 0; f < c.features_in; ++f)
+                    x(v, f) = static_cast<double>(layer.x[static_cast<std::size_t>((v * c.faces + face) * c.features_in + f)]);
+            Dense before, current = c.upsampled ? Dense(to_eigen(layer.upsample) * x) : x;
+            Dense sum = Dense::Zero(c.vertices, c.features_out), size = sum;
+            for (int k = 0; k < c.terms; ++k) {
+                Dense w(c.features_in, c.features_out);
+                for (int f = 0; f < c.features_in; ++f)
+                    for (int o = 0; o < c.features_out; ++o)
+                        w(f, o) =
+                            static_cast<double>(layer.weight[static_cast<std::size_t>((f * c.terms + k) * c.features_out + o)]);
+                sum += current * w;
+                size += current.cwiseAbs() * w.cwiseAbs();
+                const Dense product = laplacian * current;
+                const Dense next = k == 0 ? product : Dense(2 * product - before);
+                before = current;
+                current = next;
+            }
+            for (int v = 0; v < c.vertices; ++v)
+                for (int o = 0; o < c.features_out; ++o) {
+                    double expected = sum(v, o) + (c.relu ? static_cast<double>(layer.bias[static_cast<std::size_t>(o)]) : 0.0);
+                    if (c.relu && expected < 0) expected = 0;
+                    const auto found =
+                        static_cast<double>(y[static_cast<std::size_t>((face * c.vertices + v) * c.features_out + o)]);
+                    worst = std::max(worst, std::abs(found - expected) / (1 + size(v, o)));
+                }
+        }
+        CHECK(worst < 1e-5);
+        CHECK(same_bits(y, layer.run(c, isa(), &pool, 3)));
+        if (c.faces > 1) {
+            const std::vector<float> alone = layer.run(c, isa(), nullptr, 1, 1, 1);
+            CHECK(std::memcmp(alone.data(), y.data() + alone.size(), alone.size() * sizeof(float)) == 0);
+        }
+    }
+#else
+    retinaface_test::skip("Eigen is not there");
+#endif
+}
+
+TEST_CASE("the shipped decoder: every set and number of faces, and its mean") {
+    std::mt19937 random(3);
+    std::normal_distribution<float> normal;
+    std::vector<float> latents(128 * (retinaface_test::trimmed() ? 2 : 11));
+    for (std::size_t i = 128; i < latents.size(); ++i) latents[i] = normal(random);
+    rf::MeshDecoder decoder(rf::default_mesh_weights(), isa());
+    CHECK(decoder.vertices() == 9409);
+    rf::MeshDecoder reference(rf::default_mesh_weights(), rf::Isa::reference);
+    const rf::Span<const rf::DecodedMesh> meshes = decoder.decode(latents);
+    const rf::DecodedMesh expected = reference.decode({latents.data() + 128, 128})[0];
+    double worst = 0, largest = 0;
+    for (std::size_t i = 0; i < expected.vertices.size(); ++i) {
+        worst = std::max(worst, static_cast<double>(std::abs(meshes[1].vertices[i] - expected.vertices[i])));
+        worst = std::max(worst, static_cast<double>(std::abs(meshes[1].colours[i] - expected.colours[i])));
+        largest = std::max(largest, static_cast<double>(std::abs(expected.vertices[i])));
+    }
+    CHECK(worst < 1e-5 * (largest + 16));  // its ReLUs are held open by 16
+    const std::vector<float> second(meshes[1].vertices.begin(), meshes[1].vertices.end());
+    CHECK(same_bits(decoder.decode({latents.data() + 128, 128})[0].vertices, second));
+    // Five points of the mean mesh.
+    const rf::DecodedMesh mean = decoder.decode({latents.data(), 128})[0];
+    for (std::size_t i = 0; i < 3; ++i)
+        CHECK(decoder.five_mean()[3 * 2 + i] ==
+              doctest::Approx(mean.vertices[3 * static_cast<std::size_t>(decoder.landmarks68()[30]) + i]).epsilon(1e-3));
+
+    latents[5] = std::numeric_limits<float>::quiet_NaN();
+    CHECK_THROWS_WITH_AS(decoder.decode(latents), doctest::Contains("not finite"), rf::Error);
+    CHECK_THROWS_WITH_AS(decoder.decode({latents.data(), 100}), doctest::Contains("expected 128 numbers"), rf::Error);
+}
+
+TEST_CASE("sparse matrices are checked") {
+    const auto message = [](rf::Csr csr) {
+        try {
+            csr.validate("level0.laplacian");
+        } catch (const rf::Error& error) {
+            return std::string(error.what());
+        }
+        return std::string("none");
+    };
+    CHECK(message({2, 3, {0, 1, 2}, {0, 2}, {1, 1}}) == "none");
+    CHECK(message({2, 3, {0, 1, 2}, {0, 3}, {1, 1}}) == "mesh: level0.laplacian: row 1: expected columns below 3, found 3");
+    CHECK(message({1, 3, {0, 2}, {1, 1}, {1, 1}}) == "mesh: level0.laplacian: row 0: columns must ascend, found 1 behind 1");
+    CHECK(message({2, 3, {0, 2, 1}, {0}, {1}}) == "mesh: level0.laplacian: row 1 has a negative length");
+    CHECK(message({2, 3, {0, 1}, {0}, {1}}) == "mesh: level0.laplacian: expected 2 rows");
+}
+
+TEST_CASE("a triangle: exact coverage, depth, inclusive edges") {
+    rf::Rasteriser rasteriser(isa());
+    for (const float size : {7.0f, 60.0f}) {  // by edges, by spans
+        const std::vector<float> vertices{1.5f, -1.5f, 2, 1.5f + size, -1.5f, 2 + size, 1.5f, -1.5f - size, 2};
+        const std::vector<std::int32_t> triangles{0, 1, 2};
+        const rf::Rendering& r = rasteriser.render({vertices, triangles}, identity_projection(), 80, 70);
+        int wrong = 0;
+        double worst = 0;
+        for (int y = 0; y < 70; ++y)
+            for (int x = 0; x < 80; ++x) {
+                const auto cx = static_cast<float>(x) + 0.5f, cy = static_cast<float>(y) + 0.5f;
+                const bool inside = cx >= 1.5f && cy >= 1.5f && cx - 1.5f + cy - 1.5f <= size;
+                const auto i = static_cast<std::size_t>(80 * y + x);
+                wrong += (r.mask[i] == 1) != inside;
+                if (inside) worst = std::max(worst, static_cast<double>(std::abs(r.depth[i] + 2 + cx - 1.5f)));
+                if (!inside) wrong += r.depth[i] != std::numeric_limits<float>::infinity() || r.triangles[i] != -1;
+            }
+        CHECK(wrong == 0);
+        CHECK(worst < 1e-4);
+    }
+}
+
+TEST_CASE("a sphere in perspective: silhouette within a pixel, depth, normals and shading") {
+    std::vector<float> vertices;
+    std::vector<std::int32_t> triangles;
+    sphere(160, vertices, triangles);
+    rf::Camera camera;
+    camera.location = {0, 0, 5};
+    camera.focal_length = 300;
+    rf::Light light{{0, 0, 50}, {1, 0.5f, 0}, {0.25f, 0, 0}};
+    rf::Rasteriser rasteriser(isa());
+    const rf::Rendering& r = rasteriser.render({vertices, triangles}, camera.projection(160, 160), 160, 160, light, {true, true});
+    int wrong = 0;
+    double worst_depth = 0, worst_normal = 0, worst_colour = 0;
+    for (int y = 0; y < 160; ++y) {
+        for (int x = 0; x < 160; ++x) {
+            const double u = (x + 0.5 - 80) / 300, v = -(y + 0.5 - 80) / 300;  // the ray (u, v, -1) from (0, 0, 5)
+            const double a = u * u + v * v + 1, b = -5, c = 24, root = b * b - a * c;
+            const double limb = 300 * std::sqrt(u * u + v * v) - 300 / std::sqrt(24.0);
+            const auto i = static_cast<std::size_t>(160 * y + x);
+            if (std::abs(limb) > 1) wrong += (r.mask[i] == 1) != (root > 0);
+            if (limb > -4 || root <= 0) continue;
+            const double t = (-b - std::sqrt(root)) / a;
+            const double n[3] = {t * u, t * v, 5 - t};
+            worst_depth = std::max(worst_depth, std::abs(static_cast<double>(r.depth[i]) - t));
+            for (std::size_t k = 0; k < 3; ++k) {
+                worst_normal = std::max(worst_normal, std::abs(static_cast<double>(r.normals[3 * i + k]) - n[k]));
+                worst_normal = std::max(worst_normal, std::abs(static_cast<double>(r.coordinates[3 * i + k]) - n[k]));
+            }
+            const double l[3] = {-n[0], -n[1], 50 - n[2]},
+                         lambert = (l[0] * n[0] + l[1] * n[1] + l[2] * n[2]) / std::sqrt(l[0] * l[0] + l[1] * l[1] + l[2] * l[2]);
+            worst_colour = std::max(worst_colour, std::abs(static_cast<double>(r.colours[3 * i]) - 0.8 * (0.25 + lambert)));
+            worst_colour = std::max(worst_colour, std::abs(static_cast<double>(r.colours[3 * i + 1]) - 0.8 * 0.5 * lambert));
+        }
+    }
+    CHECK(wrong == 0);
+    CHECK(worst_depth < 3e-4);  // of which 1e-4 is the sphere's: 160 rings are flat between
+    CHECK(worst_normal < 5e-3);
+    CHECK(worst_colour < 5e-3);
+}
+
+TEST_CASE("the same image on every set; hostile triangles are harmless") {
+    rf::Rasteriser rasteriser(isa()), reference(rf::Isa::reference);
+    std::mt19937 random(11);
+    const int count = retinaface_test::trimmed() ? 5000 : 100000;
+    std::vector<float> vertices;
+    std::vector<std::int32_t> triangles;
+    std::uniform_real_distribution<float> near(-20, 90), z(-5, 60);
+    for (int i = 0; i < 3 * count; ++i) {
+        const auto kind = static_cast<unsigned>(random() % 40);
+        float scale = kind == 0   ? 1e6f
+                      : kind == 1 ? 1e20f
+                      : kind == 2 ? 30.0f
+                      : kind == 3 ? std::numeric_limits<float>::infinity()
+                                  : 1.0f;
+        if (kind == 4) scale = std::numeric_limits<float>::quiet_NaN();
+        if (kind == 5) scale = 0;
+        for (int c = 0; c < 3; ++c) vertices.push_back((c == 2 ? z(random) : near(random)) * scale);
+        triangles.push_back(i % 3 == 0 || kind > 8 ? i : static_cast<std::int32_t>(random() % static_cast<unsigned>(i)));
+    }
+    rf::Projection p = identity_projection();
+    p.rows[1][1] = 1;
+    p.rows[2] = {0, 0, 1, 10};
+    p.near = 2;
+    for (const bool perspective : {false, true}) {
+        p.perspective = perspective;
+        p.rows[0][2] = perspective ? 20.0f : 0.0f;
+        const rf::MeshView mesh{vertices, triangles};
+        const rf::Rendering& a = rasteriser.render(mesh, p, 67, 53);
+        const rf::Rendering& b = reference.render(mesh, p, 67, 53);
+        const auto same = [](const auto& x, const auto& y) {
+            return x.size() == y.size() && std::memcmp(x.data(), y.data(), x.size() * sizeof(x[0])) == 0;
+        };
+        CHECK(same(a.mask, b.mask));
+        CHECK(same(a.triangles, b.triangles));
+        CHECK(same(a.depth, b.depth));
+    }
+    // The shipped mesh, with everything.
+    const std::vector<float> latent(128, 0.3f);
+    const rf::DecodedMesh face = shipped().decode(latent)[0];
+    rf::Camera camera;
+    camera.location = {20, 5, 60};
+    camera.focal_length = 300;
+    const rf::MeshView mesh{face.vertices, shipped().triangles(), face.colours};
+    const rf::Rendering& a = rasteriser.render(mesh, camera.projection(128, 128), 128, 128);
+    const rf::Rendering& b = reference.render(mesh, camera.projection(128, 128), 128, 128);
+    for (const auto member :
+         {&rf::Rendering::depth, &rf::Rendering::normals, &rf::Rendering::coordinates, &rf::Rendering::colours})
+        CHECK(std::memcmp((a.*member).data(), (b.*member).data(), (b.*member).size() * sizeof(float)) == 0);
+
+    std::vector<std::int32_t> bad{0, 1, 3};
+    const std::vector<float> three(9, 1.0f);
+    CHECK_THROWS_WITH_AS(rasteriser.render({three, bad}, p, 8, 8), "rasteriser: triangles: expected indices below 3, found 3",
+                         rf::Error);
+    CHECK_THROWS_AS(rasteriser.render({three, {}}, p, 0, 8), rf::Error);
+}
+
+TEST_CASE("pixel loss is equation 3") {
+    const std::vector<float> vertices{0, 0, 0, 20, 0, 0, 0, -20, 0};
+    const std::vector<std::int32_t> triangles{0, 1, 2};
+    rf::Rasteriser rasteriser(rf::Isa::reference);
+    const rf::Rendering& r =
+        rasteriser.render({vertices, triangles}, identity_projection(), 4, 4, {{0, 0, 1e6f}, {0, 0, 0}, {0.5f, 0.5f, 0.5f}});
+    std::vector<std::uint8_t> pixels(3 * 16, 0);
+    CHECK(rf::pixel_loss(r, {pixels.data(), 4, 4}) == doctest::Approx(3 * 0.4));
+    CHECK_THROWS_AS(rf::pixel_loss(r, {pixels.data(), 2, 4}), rf::Error);
+}
+
+TEST_CASE("poses: the convention, there and back") {
+    for (const rf::Pose pose :
+         {rf::Pose{0, 0, 0}, rf::Pose{60, 0, 0}, rf::Pose{0, 30, 0}, rf::Pose{0, 0, 45}, rf::Pose{-50, 25, -100}}) {
+        const rf::Pose back = rf::pose_of(rf::rotation_of(pose));
+        CHECK(back.yaw == doctest::Approx(pose.yaw).epsilon(1e-5));
+        CHECK(back.pitch == doctest::Approx(pose.pitch).epsilon(1e-5));
+        CHECK(back.roll == doctest::Approx(pose.roll).epsilon(1e-5));
+    }
+    // The nose (z) goes to the right and up, the crown (y) to the right.
+    CHECK(rf::rotation_of({30, 0, 0})[2] > 0.4);
+    CHECK(rf::rotation_of({0, 30, 0})[5] > 0.4);
+    CHECK(rf::rotation_of({0, 0, 30})[1] > 0.4);
+}
+
+TEST_CASE("pose from five points of heads with known poses; mirrored points give mirrored poses") {
+    rf::MeshEstimator estimator(rf::default_mesh_weights(), isa());
+    std::mt19937 random(5);
+    std::normal_distribution<float> normal;
+    for (const bool neutral : {true, false}) {
+        double sum = 0;
+        int count = 0;
+        for (const float yaw : {-60.0f, -30.0f, 0.0f, 30.0f, 60.0f}) {
+            for (const float pitch : {-30.0f, 0.0f, 30.0f}) {
+                for (const float roll : {-45.0f, 0.0f, 45.0f}) {
+                    std::vector<float> latent(128, 0.0f);
+                    if (!neutral)
+                        for (float& v : latent) v = normal(random);
+                    const rf::Pose pose{yaw, pitch, roll};
+                    const rf::DecodedMesh mesh = shipped().decode(latent)[0];
+                    const std::array<rf::Point, 5> points = five_points(mesh.vertices, pose, 70);
+                    const rf::Pose found = estimator.estimate_pose(points);
+                    sum += static_cast<double>(std::abs(found.yaw - yaw) + std::abs(found.pitch - pitch) +
+                                               std::abs(found.roll - roll)) /
+                           3;
+                    ++count;
+                    std::array<rf::Point, 5> mirrored{points[1], points[0], points[2], points[4], points[3]};
+                    for (rf::Point& p : mirrored) p.x = 600 - p.x;
+                    const rf::Pose other = estimator.estimate_pose(mirrored);
+                    CHECK(std::abs(other.yaw + found.yaw) < 1.5f);
+                    CHECK(std::abs(other.pitch - found.pitch) < 1.5f);
+                    CHECK(std::abs(other.roll + found.roll) < 1.5f);
+                }
+            }
+        }
+        MESSAGE("pose from five points, ", std::string(neutral ? "mean head" : "random heads and expressions"), ": mean error ",
+                sum / count, " degrees");
+        CHECK(sum / count < (neutral ? 3.0 : 3.5));
+    }
+    std::array<rf::Point, 5> same{};
+    CHECK_THROWS_AS(estimator.estimate_pose(same), rf::Error);
+    same[3].x = std::numeric_limits<float>::quiet_NaN();
+    CHECK_THROWS_AS(estimator.estimate_pose(same), rf::Error);
+}
+
+TEST_CASE("a dense head's outputs go through the same mesh") {
+    rf::MeshEstimator estimator(rf::default_mesh_weights(), isa());
+    rf::DenseOutputs outputs;
+    outputs.camera.location = {80 * 0.5f, 0, 80 * 0.8660254f};
+    outputs.camera.focal_length = 400;
+    outputs.crop = {10, 20, 210, 220};
+    const rf::Mesh& mesh = estimator.estimate({}, outputs);
+    // The camera stands at the face's left by 30 degrees: it sees the face turned to the other side.
+    CHECK(mesh.pose.yaw == doctest::Approx(-30).epsilon(1e-3));
+    CHECK(mesh.pose.pitch == doctest::Approx(0).epsilon(1e-3));
+    CHECK(mesh.landmarks68[30][0] > 10);
+    CHECK(mesh.landmarks68[30][0] < 210);
+    outputs.crop = {};
+    CHECK_THROWS_AS(estimator.estimate({}, outputs), rf::Error);
+    outputs.crop = {10, 20, 210, 220};
+    outputs.shape_texture[3] = std::numeric_limits<float>::infinity();
+    CHECK_THROWS_AS(estimator.estimate({}, outputs), rf::Error);
+}

@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+"""Landmarks and poses of `retinaface mesh` beside MediaPipe Face Mesh's (mediapipe==0.10.14, Apache-2.0): a yardstick, not a truth.
+
+    build/release/bin/retinaface mesh --json meshes.jsonl DIRECTORY
+    python3 tools/mesh/mean_landmarks.py --library build/release/lib/retinaface_mesh_python.so > mean.json
+    python3 tools/mesh/compare_mediapipe.py meshes.jsonl --mean mean.json [--least 64]
+
+Every face of score >= 0.8 and at least --least pixels is cut out with a margin and given to MediaPipe; faces it does not find are left
+out. Its 68 iBUG points are the customary choice out of its 468. Printed: mean distance in x and y over sqrt(box), over 68 points and over
+the inner 51, and the medians of the absolute differences of the poses, where MediaPipe's is the rotation that takes the mean mesh's
+landmarks onto its points (least squares); then the same after the median difference of each angle, the offset of the convention.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import mediapipe
+import numpy as np
+from PIL import Image, ImageOps
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+IBUG = [
+    *(127, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 356),
+    *(70, 63, 105, 66, 107, 336, 296, 334, 293, 300, 168, 197, 5, 1, 98, 97, 2, 326, 327),
+    *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),
+    *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181, 78, 82, 13, 312, 308, 317, 14, 87),
+]
+
+
+def rotation_onto(model: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The rotation of the similarity from model [68, 3] to points [68, 3] (Kabsch)."""
+    u, _, v = np.linalg.svd((points - points.mean(0)).T @ (model - model.mean(0)))
+    return u @ np.diag([1, 1, np.sign(np.linalg.det(u @ v))]) @ v
+
+
+def pose(r: np.ndarray) -> np.ndarray:
+    """Yaw, pitch, roll as include/retinaface/mesh/pose.hpp defines them."""
+    return np.degrees([np.arcsin(np.clip(-r[2, 0], -1, 1)), -np.arctan2(r[2, 1], r[2, 2]), -np.arctan2(r[1, 0], r[0, 0])])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("meshes", type=Path)
+    parser.add_argument("--least", type=float, default=64, help="smallest side of a face, pixels")
+    parser.add_argument("--mean", type=Path, required=True, help="the mean mesh's 68 landmarks (mean_landmarks.py)")
+    arguments = parser.parse_args()
+    mean = np.array(json.loads(arguments.mean.read_text()))
+    solver = mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=True, max_num_faces=1, min_detection_confidence=0.3)
+    errors, poses, missed = [], [], 0
+    for line in arguments.meshes.read_text().splitlines():
+        row = json.loads(line)
+        picture = None
+        for face in row.get("faces", []):
+            x1, y1, x2, y2 = face["box"]
+            size = (max(x2 - x1, 0) * max(y2 - y1, 0)) ** 0.5
+            if face["score"] < 0.8 or min(x2 - x1, y2 - y1) < arguments.least or "landmarks68" not in face:
+                continue
+            if picture is None:
+                picture = ImageOps.exif_transpose(Image.open(row["file"])).convert("RGB")
+            margin = 0.4 * max(x2 - x1, y2 - y1)
+            left, top = int(x1 - margin), int(y1 - margin)
+            crop = picture.crop((left, top, int(x2 + margin), int(y2 + margin)))
+            found = solver.process(np.ascontiguousarray(crop)).multi_face_landmarks
+            if not found:
+                missed += 1
+                continue
+            width, height = crop.size
+            points = np.array([[p.x * width + left, p.y * height + top, p.z * width] for p in found[0].landmark])[IBUG]
+            ours = np.array(face["landmarks68"])
+            errors.append(np.linalg.norm(ours[:, :2] - points[:, :2], axis=1) / size)
+            theirs = pose(rotation_onto(mean, points * [1, -1, -1]))
+            poses.append([face["pose"][name] - other for name, other in zip(("yaw", "pitch", "roll"), theirs)])
+    each, differences = np.array(errors), np.array(poses)
+    print(f"{len(each)} faces, {missed} not found by MediaPipe")
+    print(f"68 points {100 * each.mean():.2f} %, inner 51 {100 * each[:, 17:].mean():.2f} % of sqrt(box)")
+    print("pose, medians of |difference|: yaw %.1f, pitch %.1f, roll %.1f degrees" % tuple(np.median(np.abs(differences), 0)))
+    offset = np.median(differences, 0)
+    print("offsets: yaw %.1f, pitch %.1f, roll %.1f; without them: " % tuple(offset), end="")
+    print("yaw %.1f, pitch %.1f, roll %.1f" % tuple(np.median(np.abs(differences - offset), 0)))
+
+
+if __name__ == "__main__":
+    main()
