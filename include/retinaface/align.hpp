@@ -270,6 +270,7 @@ private:
             case Rotation::clockwise_90: return Similarity{0, -1, 0, bottom};
             case Rotation::clockwise_180: return Similarity{-1, 0, right, bottom};
             case Rotation::clockwise_270: return Similarity{0, 1, right, 0};
+            case Rotation::automatic: break;  // of a detector's options: Workspace::rotation() says what became of it
         }
         return detail::align_error("rotation must be 0, 90, 180 or 270, found " + std::to_string(static_cast<int>(rotation)));
     }

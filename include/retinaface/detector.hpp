@@ -74,7 +74,7 @@ public:
         const Looks& looks = *made;
         if (looks.count == 1 && options_.voting == Voting::none) {
             const stages::Outputs outputs = infer(picture, looks.inputs[0], w);
-            return w.after_.faces(outputs, profile, options_, OnDemand{*this, outputs, w});
+            return clipped(w.after_.faces(outputs, profile, options_, OnDemand{*this, outputs, w}), outputs.input, w);
         }
 
         std::size_t anchors = 0;
@@ -89,7 +89,7 @@ public:
             const stages::Outputs outputs = infer(picture, looks.inputs[i], w);
             w.after_.collect(outputs, profile, options_, OnDemand{*this, outputs, w});
         }
-        return w.after_.merged(profile, options_);
+        return clipped(w.after_.merged(profile, options_), looks.inputs[0], w);
     }
 
     /// Every output for the image, turned upright, at a size.
@@ -112,10 +112,10 @@ public:
             return stages::Deltas{raw.boxes.data() + 4 * i, raw.landmarks.data() + 10 * i};
         };
         w.after_.reserve(rows, options_);
-        if (options_.voting == Voting::none) return w.after_.faces(outputs, profile, options_, deltas);
+        if (options_.voting == Voting::none) return clipped(w.after_.faces(outputs, profile, options_, deltas), raw.input, w);
         w.after_.clear();
         w.after_.collect(outputs, profile, options_, deltas);
-        return w.after_.merged(profile, options_);
+        return clipped(w.after_.merged(profile, options_), raw.input, w);
     }
 
     Result<std::vector<Face>> detect(const ImageView& image) const {
@@ -195,7 +195,38 @@ private:
 
     /// The image as the network sees it, but for its size.
     ImageView upright(const ImageView& image, Workspace& w) const {
-        return w.before_.upright(image, options_.rotation, parallel(), yuv_);
+        w.rotation_ = options_.rotation == Rotation::automatic ? find_rotation(image, w) : options_.rotation;
+        return w.before_.upright(image, w.rotation_, parallel(), yuv_);
+    }
+
+    /// The turn after which a small look finds most: of equal ones the first.
+    Rotation find_rotation(const ImageView& image, Workspace& w) const {
+        const ImageView picture = w.before_.upright(image, Rotation::none, parallel(), yuv_);
+        const Profile& profile = network_->profile();
+        const auto size_of = [&](const ImageView& view) {  // of kTurnSide at most, which is no error
+            const Result<InputSize> size =
+                input_size(view.width, view.height, SizePolicy::longest_side(kTurnSide), profile.size_multiple);
+            return *size;
+        };
+        const ImageView look = w.before_.look(picture, size_of(picture));
+        Rotation best = Rotation::none;
+        float most = 0;
+        for (const Rotation turn : {Rotation::none, Rotation::clockwise_90, Rotation::clockwise_180, Rotation::clockwise_270}) {
+            const ImageView turned = w.before_.turned(look, turn, parallel(), yuv_);
+            const stages::Outputs outputs = infer(turned, size_of(turned), w);
+            float sum = 0;
+            for (const Face& face : w.after_.faces(outputs, profile, options_, OnDemand{*this, outputs, w})) sum += face.score;
+            if (sum > most) {
+                most = sum;
+                best = turn;
+            }
+        }
+        return best;
+    }
+
+    /// Where the options say so, boxes end at the edges of the picture whose look `input` is one of.
+    Span<const Face> clipped(Span<const Face> found, const InputSize& input, Workspace& w) const {
+        return options_.clip ? w.after_.clipped(input) : found;
     }
 
     /// One look at an upright image.

@@ -12,7 +12,7 @@ struct Point {
     float y = 0;
 };
 
-/// Corners (x1, y1) top left, (x2, y2) bottom right. Not clipped to the image unless the weights' profile says so.
+/// Corners (x1, y1) top left, (x2, y2) bottom right. Not clipped to the image unless Options::clip or the weights' profile says so.
 struct Box {
     float x1 = 0;
     float y1 = 0;

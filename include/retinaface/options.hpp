@@ -41,7 +41,18 @@ private:
 
 /// How far a frame is turned, clockwise, to stand upright: that of a camera mounted a quarter turn to the left, whose frames show
 /// the world's top on their left side, by `clockwise_90`.
-enum class Rotation { none = 0, clockwise_90 = 90, clockwise_180 = 180, clockwise_270 = 270 };
+enum class Rotation {
+    none = 0,
+    clockwise_90 = 90,
+    clockwise_180 = 180,
+    clockwise_270 = 270,
+    /// Of an Options: whichever of the four a small look finds most faces after (the largest sum of scores; `none` where it finds
+    /// none at all). Costs four looks at a longest side of kTurnSide pixels before the detector's own; Workspace::rotation() says
+    /// which it was.
+    automatic = -1
+};
+/// Longest side of the looks of Rotation::automatic, in pixels.
+constexpr int kTurnSide = 320;
 
 /// Sizes at which the network sees one image, as factors of the size that the SizePolicy gives. 1..kMost of them.
 class Scales {
@@ -103,6 +114,7 @@ struct Options {
     int max_faces = 0;                   ///< the best that many faces; 0: no limit
     SizePolicy size;                     ///< of the upright frame
     Rotation rotation = Rotation::none;  ///< every frame is turned so; results are in pixels of the upright frame
+    bool clip = false;  ///< boxes end at the edges of the upright frame; landmarks stay where they are
 
     // Several looks at one image; what they find is merged before one suppression. Each costs a pass through the network at its size.
     Scales scales;      ///< times what `size` gives

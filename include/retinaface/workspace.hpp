@@ -15,6 +15,9 @@ public:
     Workspace(Workspace&&) = default;
     Workspace& operator=(Workspace&&) = default;
 
+    /// How the last image was turned: what Options::rotation says, or which turn Rotation::automatic found.
+    Rotation rotation() const noexcept { return rotation_; }
+
     /// Gives the memory back; the next image takes what it needs anew. What lies in the workspace is no longer valid.
     void trim() noexcept { *this = Workspace(); }
 
@@ -24,6 +27,7 @@ private:
     stages::Preprocessor before_;
     stages::Inference inference_;
     stages::Postprocessor after_;
+    Rotation rotation_ = Rotation::none;
     std::vector<float> boxes_;      ///< of forward()
     std::vector<float> landmarks_;  ///< of forward()
 };

@@ -7,6 +7,7 @@ ctest sets RETINAFACE_CLI (the command that runs the tool, an emulator included)
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shlex
@@ -37,6 +38,18 @@ def detect(*arguments: Any, model: Path = MODEL, code: int = 0, **options: Any) 
     done = run("detect", "--model", model, "--json", "-", *arguments, **options)
     assert done.returncode == code, done.stderr.decode()
     return [json.loads(line) for line in done.stdout.decode().splitlines()]
+
+
+@pytest.fixture(autouse=True)
+def reads_png(request: pytest.FixtureRequest) -> None:
+    """Most tests here write PNG; a build without libpng (for another machine, say) reads PNM, and test_pictures.py with it."""
+    if request.module.__name__ != "test_pictures" and not _reads_png():
+        pytest.skip("this build reads no PNG")
+
+
+@functools.lru_cache(maxsize=None)
+def _reads_png() -> bool:
+    return b"built without" not in run("detect", "--model", MODEL, ASTRONAUT).stderr
 
 
 def is_one_line(text: str) -> bool:

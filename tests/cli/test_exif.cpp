@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "exif.hpp"
+#include "pictures/exif.hpp"
 
 namespace {
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "draw.hpp"
+#include "finder.hpp"
 #include "image_file.hpp"
 #include "inputs.hpp"
 #include "json.hpp"
@@ -21,6 +22,7 @@ namespace {
 
 struct Arguments {
     DetectorArguments detector;
+    PictureArguments pictures;
     std::string json;
     std::string draw;
     bool pose = false;
@@ -29,14 +31,15 @@ struct Arguments {
 
 std::string as_text(const std::string& path, const Image& image, retinaface::Span<const retinaface::Face> faces,
                     const PoseEstimator* poses) {
-    std::string text = path + ": " + std::to_string(image.width) + " x " + std::to_string(image.height) + ", " +
+    std::string text = path + ": " + std::to_string(image.source.width) + " x " + std::to_string(image.source.height) + ", " +
                        std::to_string(faces.size()) + (faces.size() == 1 ? " face" : " faces");
     const auto number = [](float v) {
         char buffer[64];
         std::snprintf(buffer, sizeof buffer, " %.1f", static_cast<double>(v));
         return std::string(buffer);
     };
-    for (const retinaface::Face& face : faces) {
+    for (const retinaface::Face& found : faces) {
+        const retinaface::Face face = in_source(image, found);
         char score[32];
         std::snprintf(score, sizeof score, "\n  %.4f  box", static_cast<double>(face.score));
         text += score + number(face.box.x1) + number(face.box.y1) + number(face.box.x2) + number(face.box.y2) + "  landmarks";
@@ -49,16 +52,21 @@ std::string as_text(const std::string& path, const Image& image, retinaface::Spa
 Json as_json(const std::string& path, const Image& image, retinaface::Span<const retinaface::Face> faces,
              const PoseEstimator* poses) {
     Json list = Json::array();
-    for (const retinaface::Face& face : faces) {
+    for (const retinaface::Face& found : faces) {
+        const retinaface::Face face = in_source(image, found);
         list.push_back(to_json(face));
         if (poses != nullptr) list.back()["pose"] = poses->as_json(face);
     }
-    return {{"file", path}, {"width", image.width}, {"height", image.height}, {"faces", std::move(list)}};
+    Json line = {{"file", path}, {"width", image.source.width}, {"height", image.source.height}, {"faces", std::move(list)}};
+    if (image.rotation != retinaface::Rotation::none) line["rotation"] = static_cast<int>(image.rotation);
+    if (!image.warning.empty()) line["warning"] = image.warning;
+    return line;
 }
 
 int run(const Arguments& arguments) {
     const std::vector<Input> inputs = list_inputs(arguments.images);
-    const Detector detector = make_detector(arguments.detector);
+    const Finder finder(arguments.detector, arguments.pictures);
+    const Request request = finder.request(!arguments.draw.empty());
     const bool json = !arguments.json.empty();
     Lines lines(arguments.json);
     std::optional<OutputNames> names;
@@ -71,11 +79,12 @@ int run(const Arguments& arguments) {
     Progress progress(inputs.size());
     bool all_read = true;
     for (const Input& input : inputs) {
-        std::string line, error = input.error;
+        std::string line, warning, error = input.error;
         try {
             if (error.empty()) {
-                const Image image = load_image(input.path);
-                const retinaface::Span<const retinaface::Face> faces = detector.detect(image.view(), workspace);
+                Image image = load_image(input.path, request);
+                const retinaface::Span<const retinaface::Face> faces = finder.find(image, workspace);
+                warning = image.warning;
                 if (names) save_png(names->next(input.path), draw_faces(image, faces));
                 line = json ? to_line(as_json(input.path, image, faces, poses)) : as_text(input.path, image, faces, poses);
             }
@@ -84,7 +93,8 @@ int run(const Arguments& arguments) {
         } catch (const retinaface::Error& caught) {
             error = caught.what();
         }
-        if (!error.empty() || isatty(STDOUT_FILENO) == 1) progress.clear();
+        if (!error.empty() || !warning.empty() || isatty(STDOUT_FILENO) == 1) progress.clear();
+        if (!warning.empty()) std::fprintf(stderr, "retinaface: %s: %s\n", input.path.c_str(), warning.c_str());
         if (!error.empty()) {
             all_read = false;
             std::fprintf(stderr, "retinaface: %s: %s\n", input.path.c_str(), error.c_str());
@@ -101,12 +111,13 @@ int run(const Arguments& arguments) {
 Run add_detect(CLI::App& command) {
     const auto arguments = std::make_shared<Arguments>();
     add_detector_arguments(command, arguments->detector);
+    add_picture_arguments(command, arguments->pictures);
     command.add_option("--json", arguments->json, "Write JSON lines, one a picture, to FILE or with - to standard output")
         ->type_name("FILE|-");
     command.add_option("--draw", arguments->draw, "Write <stem>.png with the faces drawn in, for every picture")
         ->type_name("DIR");
     command.add_flag("--pose", arguments->pose, "Add each face's pose: yaw, pitch, roll in degrees");
-    command.add_option("images", arguments->images, "Pictures (JPEG, PNG, BMP, PNM), or directories of them")
+    command.add_option("images", arguments->images, "Pictures, or directories of them")
         ->type_name("IMAGE|DIR")
         ->required();
     return [arguments] { return run(*arguments); };

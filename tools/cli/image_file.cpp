@@ -2,19 +2,19 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <climits>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <memory>
+#include <utility>
 
-#include "exif.hpp"
-#include "stb.hpp"
+#include "pictures/exif.hpp"
+#include "pictures/stb.hpp"
 
 namespace cli {
 
 using retinaface::Error;
 using retinaface::ErrorCode;
-using retinaface::PixelFormat;
 
 namespace {
 
@@ -22,74 +22,42 @@ struct CloseFile {
     void operator()(std::FILE* file) const { std::fclose(file); }
 };
 
-// stb_image fills in zeros behind the end of some formats and reports success, so it reads through here to be caught at it.
-struct Source {
-    const std::vector<std::uint8_t>& bytes;
-    std::size_t position = 0;
-    bool past_end = false;
-
-    static int read(void* self, char* dst, int size) {
-        Source& source = *static_cast<Source*>(self);
-        const std::size_t left = source.bytes.size() - source.position;
-        const std::size_t count = std::min(left, static_cast<std::size_t>(size));
-        // stb_image fills its own buffer ahead of need; any other request is for bytes that the picture must have.
-        constexpr int kReadAhead = 128;
-        if (size > 0 && (count == 0 || (size != kReadAhead && count < static_cast<std::size_t>(size)))) source.past_end = true;
-        if (count > 0) std::memcpy(dst, source.bytes.data() + source.position, count);
-        source.position += count;
-        return static_cast<int>(count);
+// One printable line: what libraries say may quote the file.
+std::string escaped(const std::string& text) {
+    std::string line;
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        char code[8];
+        std::snprintf(code, sizeof code, "\\x%02x", static_cast<unsigned>(byte));
+        line += byte >= ' ' && byte < 0x7f ? std::string(1, c) : std::string(code);
     }
-
-    static void skip(void* self, int size) {
-        Source& source = *static_cast<Source*>(self);
-        if (size < 0) {
-            source.position -= std::min(source.position, static_cast<std::size_t>(-static_cast<long>(size)));
-            return;
-        }
-        const std::size_t left = source.bytes.size() - source.position;
-        if (static_cast<std::size_t>(size) > left) source.past_end = true;
-        source.position += std::min(left, static_cast<std::size_t>(size));
-    }
-
-    static int eof(void* self) {
-        const Source& source = *static_cast<Source*>(self);
-        return source.position == source.bytes.size() ? 1 : 0;
-    }
-};
-
-constexpr stbi_io_callbacks kCallbacks = {&Source::read, &Source::skip, &Source::eof};
-
-[[noreturn]] void fail(const std::string& what) { throw Error(ErrorCode::invalid_argument, what); }
-
-std::string stb_reason() {
-    const char* reason = stbi_failure_reason();
-    return reason != nullptr ? reason : "unknown reason";
+    return line;
 }
 
-void check_size(std::int64_t width, std::int64_t height) {
-    if (width >= 1 && height >= 1 && width <= retinaface::kMaxSide && height <= retinaface::kMaxSide &&
-        width * height <= retinaface::kMaxPixels)
-        return;
-    fail("image of " + std::to_string(width) + " x " + std::to_string(height) + " pixels is too large (at most " +
-         std::to_string(retinaface::kMaxPixels) + " pixels, " + std::to_string(retinaface::kMaxSide) + " a side)");
-}
-
-// stb_image calls a PNG that is too large for it no image at all.
-void check_png_size(const std::vector<std::uint8_t>& bytes) {
-    if (bytes.size() < 24 || std::memcmp(bytes.data(), "\x89PNG\r\n\x1a\n", 8) != 0) return;
-    const auto u32 = [&](std::size_t at) {
-        std::int64_t value = 0;
-        for (std::size_t i = 0; i < 4; ++i) value = value << 8 | bytes[at + i];
-        return value;
-    };
-    check_size(u32(16), u32(20));
+// "WebP data in a .jpg", so that nobody looks for damage where a name is wrong.
+std::string describe(const Decoder& decoder, const std::string& extension) {
+    const bool misnamed = !extension.empty() && decoder_for_extension(extension) != nullptr && !has_extension(decoder, extension);
+    return std::string(decoder.format) + " data" + (misnamed ? " in a " + escaped(extension) : "");
 }
 
 // Orientation `o` of EXIF: where the upright picture's pixel (x, y) lies in the stored one.
 Image upright(Image stored, int o) {
     if (o <= 1 || o > 8) return stored;
     const bool swapped = o >= 5;
+    const bool from_right = o == 2 || o == 3 || o == 7 || o == 8, from_bottom = o == 3 || o == 4 || o == 6 || o == 7;
     Image image;
+    image.warning = stored.warning;
+    image.source = stored.source;
+    // Seen from the other side, a row may begin before the picture does.
+    Image::Source& source = image.source;
+    if (from_right) source.x0 = static_cast<float>(source.width) - source.scale_x * static_cast<float>(stored.width) - source.x0;
+    if (from_bottom)
+        source.y0 = static_cast<float>(source.height) - source.scale_y * static_cast<float>(stored.height) - source.y0;
+    if (swapped) {
+        std::swap(source.width, source.height);
+        std::swap(source.scale_x, source.scale_y);
+        std::swap(source.x0, source.y0);
+    }
     image.format = stored.format;
     image.width = swapped ? stored.height : stored.width;
     image.height = swapped ? stored.width : stored.height;
@@ -101,8 +69,8 @@ Image upright(Image stored, int o) {
     for (int y = 0; y < image.height; ++y) {
         for (int x = 0; x < image.width; ++x, dst += bytes) {
             int sx = swapped ? y : x, sy = swapped ? x : y;
-            if (o == 2 || o == 3 || o == 7 || o == 8) sx = right - sx;
-            if (o == 3 || o == 4 || o == 6 || o == 7) sy = bottom - sy;
+            if (from_right) sx = right - sx;
+            if (from_bottom) sy = bottom - sy;
             const std::size_t at =
                 static_cast<std::size_t>(sy) * static_cast<std::size_t>(stored.width) + static_cast<std::size_t>(sx);
             std::memcpy(dst, stored.pixels.data() + at * bytes, bytes);
@@ -130,31 +98,38 @@ std::vector<std::uint8_t> read_file(const std::string& path, std::size_t limit) 
     return bytes;
 }
 
-Image load_image(const std::string& path) { return decode_image(read_file(path, kMaxImageFile)); }
+Image load_image(const std::string& path, const Request& request) {
+    return decode_image(read_file(path, kMaxImageFile), true, request, std::filesystem::path(path).extension().string());
+}
 
-Image decode_image(const std::vector<std::uint8_t>& bytes, bool turn_upright) {
-    if (bytes.empty()) fail("file is empty");
+Image decode_image(const std::vector<std::uint8_t>& bytes, bool turn_upright, const Request& request,
+                   const std::string& extension) {
+    if (bytes.empty()) refuse("file is empty");
+    const Bytes file(bytes.data(), bytes.size());
+    for (const Decoder& decoder : decoders()) {
+        if (!decoder.sniff(file)) continue;
+        const std::string what = describe(decoder, extension);
+        if (decoder.read == nullptr) refuse("cannot decode: " + what + " (" + decoder.library + ")");
+        ImageBuilder builder(request);
+        try {
+            decoder.read(file, builder);
+        } catch (const Error& error) {
+            throw Error(error.code(), "cannot decode " + what + ": " + escaped(error.what()));
+        }
+        Image image = builder.finish();
+        if (!image.warning.empty()) image.warning = what + ": " + escaped(image.warning);
+        if (!turn_upright) return image;
+        return upright(std::move(image),
+                       builder.orientation != 0 ? builder.orientation : exif_orientation(bytes.data(), bytes.size()));
+    }
+    refuse("cannot decode: no picture format that this tool knows (it begins with '" +
+           escaped(std::string(file.part(0, 8).text())) + "')");
+}
 
-    check_png_size(bytes);
-    int width = 0, height = 0, channels = 0;
-    Source header{bytes};
-    if (stbi_info_from_callbacks(&kCallbacks, &header, &width, &height, &channels) == 0)
-        fail("cannot decode: " + (header.past_end ? "file is truncated or no image" : stb_reason()));
-    check_size(width, height);
-
-    Image image;
-    image.format = channels <= 2 ? PixelFormat::gray8 : channels == 3 ? PixelFormat::rgb8 : PixelFormat::rgba8;
-    Source source{bytes};
-    const std::unique_ptr<stbi_uc, decltype(&stbi_image_free)> pixels(
-        stbi_load_from_callbacks(&kCallbacks, &source, &image.width, &image.height, &channels,
-                                 retinaface::bytes_per_pixel(image.format)),
-        stbi_image_free);
-    if (source.past_end) fail("cannot decode: file is truncated");
-    if (pixels == nullptr) fail("cannot decode: " + stb_reason());
-    const std::size_t size = static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height) *
-                             static_cast<std::size_t>(retinaface::bytes_per_pixel(image.format));
-    image.pixels.assign(pixels.get(), pixels.get() + size);
-    return turn_upright ? upright(std::move(image), exif_orientation(bytes.data(), bytes.size())) : image;
+void turn(Image& image, retinaface::Rotation rotation) {
+    using retinaface::Rotation;
+    if (rotation == Rotation::none) return;
+    image = upright(std::move(image), rotation == Rotation::clockwise_90 ? 6 : rotation == Rotation::clockwise_180 ? 3 : 8);
 }
 
 void save_png(const std::string& path, const Image& image) {

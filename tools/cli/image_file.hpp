@@ -1,4 +1,4 @@
-// Pictures from and to files: JPEG, PNG, BMP and PNM in (upright, as their EXIF orientation says), PNG out.
+// Pictures from and to files: every format of pictures/decoders.cpp in, PNG out.
 #pragma once
 
 #include <cstddef>
@@ -6,29 +6,25 @@
 #include <string>
 #include <vector>
 
-#include "retinaface/image.hpp"
+#include "pictures/decoder.hpp"
+#include "pictures/image.hpp"
 
 namespace cli {
-
-/// Pixels in memory, packed rows, top row first.
-struct Image {
-    int width = 0;
-    int height = 0;
-    retinaface::PixelFormat format = retinaface::PixelFormat::rgb8;
-    std::vector<std::uint8_t> pixels;
-
-    retinaface::ImageView view() const { return {pixels.data(), width, height, format}; }
-};
 
 /// The bytes of a file of at most `limit` bytes. Throws retinaface::Error (io).
 std::vector<std::uint8_t> read_file(const std::string& path, std::size_t limit);
 
-/// Reads a picture; grey files stay gray8, files with alpha become rgba8. Nothing is allocated for the pixels of a file whose
-/// header asks for more than retinaface::kMaxSide or kMaxPixels. Throws retinaface::Error with a message of one line.
-Image load_image(const std::string& path);
+/// Reads a picture of any format in decoders(), upright; grey files stay gray8, files with alpha may become rgba8. What a file's
+/// header asks for is checked against the limits before anything is allocated for its pixels, and where the request allows it the
+/// image has fewer pixels than the file. Throws retinaface::Error (invalid_argument, io) with a message of one printable line.
+Image load_image(const std::string& path, const Request& request = {});
 
-/// The same from a file's bytes; pixels as stored unless `turn_upright`.
-Image decode_image(const std::vector<std::uint8_t>& bytes, bool turn_upright = true);
+/// The same from a file's bytes; turned upright only if `turn_upright`. `extension` (".jpg"), where it is known, is for messages.
+Image decode_image(const std::vector<std::uint8_t>& bytes, bool turn_upright = true, const Request& request = {},
+                   const std::string& extension = "");
+
+/// Turns an image clockwise.
+void turn(Image& image, retinaface::Rotation rotation);
 
 /// Largest picture file that is read.
 constexpr std::size_t kMaxImageFile = std::size_t{1} << 29;

@@ -89,6 +89,7 @@ void add_detector_arguments(CLI::App& command, DetectorArguments& arguments, con
         ->type_name("T")
         ->check(check_probability)
         ->capture_default_str();
+    command.add_flag("--clip", options.clip, "Boxes end at the picture's edges");
     command.add_option("--max-faces", options.max_faces, "Report the best N faces only; 0: all")
         ->type_name("N")
         ->check(CLI::NonNegativeNumber)

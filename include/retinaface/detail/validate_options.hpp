@@ -22,7 +22,8 @@ inline Result<void> check(const Options& options) {
     if (options.max_faces < 0) return fail("max_faces must be at least 0, found " + std::to_string(options.max_faces));
     if (options.threads < 1 || options.threads > kMaxThreads)
         return fail("threads must be 1.." + std::to_string(kMaxThreads) + ", found " + std::to_string(options.threads));
-    if (const int turn = static_cast<int>(options.rotation); turn != 0 && turn != 90 && turn != 180 && turn != 270)
+    if (const int turn = static_cast<int>(options.rotation);
+        turn != 0 && turn != 90 && turn != 180 && turn != 270 && options.rotation != Rotation::automatic)
         return fail("rotation must be 0, 90, 180 or 270, found " + std::to_string(turn));
     const SizePolicy& size = options.size;
     const int least_height = size.kind() == SizePolicy::Kind::shortest_side ? 0 : 1;

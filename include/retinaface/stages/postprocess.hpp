@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "../decode.hpp"
@@ -89,6 +90,20 @@ public:
         };
         voter_.run(options.voting, options.voting_threshold, candidates_.size(), face_at, suppressor_, faces_);
         if (most > 0 && faces_.size() > most) faces_.resize(most);
+        return {faces_.data(), faces_.size()};
+    }
+
+    /// The faces found last, their boxes cut at the edges of the picture whose look `input` is one of.
+    Span<const Face> clipped(const InputSize& input) {
+        const float width = std::round(static_cast<float>(input.width) / input.transform.scale_x);
+        const float height = std::round(static_cast<float>(input.height) / input.transform.scale_y);
+        const auto clip = [](float& v, float most) { v = std::min(std::max(v, 0.0f), most); };
+        for (Face& face : faces_) {
+            clip(face.box.x1, width);
+            clip(face.box.x2, width);
+            clip(face.box.y1, height);
+            clip(face.box.y2, height);
+        }
         return {faces_.data(), faces_.size()};
     }
 

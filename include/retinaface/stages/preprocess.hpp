@@ -28,8 +28,14 @@ public:
         return mirror_.mirror(sized_);
     }
 
+    /// A look, turned: each of those of Rotation::automatic. Valid until the next call.
+    ImageView turned(const ImageView& look, Rotation rotation, const detail::Parallel& parallel, const detail::YuvKernels& kernels) {
+        return turned_.convert(look, rotation, parallel, kernels);
+    }
+
 private:
     detail::Upright upright_;
+    detail::Upright turned_;
     detail::Resizer resizer_;
     detail::Mirror mirror_;
     ImageView sized_;
