@@ -331,7 +331,7 @@ def close_ups(
 
 def save_close_ups(photos: list[data.Photo], side: int, folder: Path) -> None:
     """Writes the photographs that `close_ups` looks at to `folder`/`side`/, and their boxes to `folder`/`side`.jsonl, as
-    `retinaface evaluate --images --truth` reads them."""
+    `retinaface evaluate faces --images --truth` reads them."""
     images = folder / str(side)
     images.mkdir(parents=True, exist_ok=True)
     with open(folder / f"{side}.jsonl", "w", encoding="utf-8") as truth:
@@ -465,7 +465,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--close-ups", type=int, nargs="*", default=[300, 600], help="sides in pixels to which the "
                         "largest face of photographs that have a large one is enlarged")
     parser.add_argument("--save-close-ups", type=Path, metavar="DIR", help="also write these photographs to DIR/SIDE/, their "
-                        "boxes to DIR/SIDE.jsonl, for `retinaface evaluate`")
+                        "boxes to DIR/SIDE.jsonl, for `retinaface evaluate faces`")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
