@@ -194,6 +194,7 @@ TEST_CASE("a batch of mixed sizes and formats equals one by one") {
         }
         CHECK(detector.detect(Span<const ImageView>()).empty());
         CHECK(!detector.try_detect(std::vector<ImageView>{a.view(), {}}));
+        CHECK(!detector.try_detect(std::vector<ImageView>{a.view(), b.view(), {}, c.view()}));
     }
 }
 

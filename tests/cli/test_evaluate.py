@@ -1,7 +1,8 @@
-"""`retinaface evaluate` against the rule written out again, on pictures whose faces are the network's own, moved about."""
+"""`retinaface evaluate faces` against the rule written out again, on pictures whose faces are the network's own, moved about."""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import math
@@ -97,14 +98,20 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Dict[str, Any]:
 
 def evaluate(case: Dict[str, Any], images: Path, *arguments: Any) -> List[Dict[str, Any]]:
     out = case["folder"] / "figures.json"
-    done = run("evaluate", "--model", MODEL, "--truth", case["folder"] / "truth.jsonl", "--images", images, "--candidates", "0.3",
+    done = run("evaluate", "faces", "--model", MODEL, "--truth", case["folder"] / "truth.jsonl", "--images", images, "--candidates", "0.3",
                "--reference", case["folder"] / "reference.jsonl", "--json", out, *arguments)
     assert done.returncode == 0, done.stderr.decode()
-    rows = json.loads(out.read_text())
+    rows = json.loads(out.read_text())["figures"]
     lines = done.stdout.decode().splitlines()
     assert len(lines) == len(rows)
-    assert all("NMS 0.4" in line and "score > " in line and "original size" in line for line in lines)
+    stated = ("NMS 0.4", "original size", "not mirrored", "no voting", "weights " + digest(MODEL)[:12])
+    assert all(words in line for line in lines for words in stated)
+    assert all("score > " in line for line in lines if not line.startswith("ms a picture"))
     return rows
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_figures(case: Dict[str, Any]) -> None:
@@ -168,14 +175,14 @@ def test_long_names_in_archives(case: Dict[str, Any], flavour: int, tmp_path: Pa
     picture = case["pictures"][0]
     row = {"file": name, "width": picture["width"], "height": picture["height"], "boxes": picture["boxes"]}
     (tmp_path / "truth.jsonl").write_text(json.dumps(row) + "\n")
-    done = run("evaluate", "--model", MODEL, "--truth", tmp_path / "truth.jsonl", "--images", tmp_path / "long.tar")
+    done = run("evaluate", "faces", "--model", MODEL, "--truth", tmp_path / "truth.jsonl", "--images", tmp_path / "long.tar")
     assert done.returncode == 0, done.stderr.decode()
 
 
 def test_refusals(case: Dict[str, Any], tmp_path: Path) -> None:
     def refused(truth: str, images: Path, *words: str) -> None:
         (tmp_path / "truth.jsonl").write_text(truth)
-        done = run("evaluate", "--model", MODEL, "--truth", tmp_path / "truth.jsonl", "--images", images)
+        done = run("evaluate", "faces", "--model", MODEL, "--truth", tmp_path / "truth.jsonl", "--images", images)
         assert done.returncode == 1
         assert is_one_line(done.stderr.decode())
         assert all(word in done.stderr.decode() for word in words), done.stderr.decode()
@@ -195,3 +202,67 @@ def test_refusals(case: Dict[str, Any], tmp_path: Path) -> None:
     short = tmp_path / "short.tar"
     short.write_bytes(data.getvalue()[:2000])
     refused(json.dumps(row), short, row["file"], "cannot read")
+
+
+def test_predictions_are_judged_as_the_pictures_are(case: Dict[str, Any], tmp_path: Path) -> None:
+    """The same figures without a picture; in any order, under longer names, faces as lists, from standard input."""
+    lines = []
+    for p in reversed(case["pictures"]):
+        rows = [[f["score"], *f["box"], *(v for point in f["landmarks"] for v in point)] for f in p["faces"]]
+        random.Random(1).shuffle(rows)
+        lines.append(json.dumps({"file": "some/where/" + p["name"], "faces": rows}))
+    done = run("evaluate", "faces", "--truth", case["folder"] / "truth.jsonl", "--reference", case["folder"] / "reference.jsonl",
+               "--candidates", "0.3", "--by-source", "--predictions", "-", "--json", "-", input="\n".join(lines).encode())
+    assert done.returncode == 0, done.stderr.decode()
+
+    def values(rows: Any) -> Any:
+        return [(r["figure"], r["faces"], r["count"], pytest.approx(r["value"], abs=1e-6)) for r in rows if r["figure"] != "ms a picture"]
+
+    assert values(json.loads(done.stdout)["figures"]) == values(evaluate(case, case["folder"], "--by-source"))
+    assert values(evaluate(case, case["folder"], "--jobs", "3")) == values(evaluate(case, case["folder"]))
+
+
+def test_details_markdown_and_baseline(case: Dict[str, Any], tmp_path: Path) -> None:
+    rows = evaluate(case, case["folder"], "--details", tmp_path / "details.jsonl", "--markdown", tmp_path / "table.md")
+    details = [json.loads(line) for line in (tmp_path / "details.jsonl").read_text().splitlines()]
+    assert [d["file"] for d in details] == case["names"]
+    marks = [(d[0], d[1] == 1) for row in details for d in row["detections"] if d[1] >= 0]
+    faces = sum(len(row["faces"]) for row in details)
+    value = {r["faces"]: r["value"] for r in rows if r["figure"] == "AP@.5"}["all"]
+    assert average_precision(faces, marks) == pytest.approx(value, abs=1e-6)
+    table = (tmp_path / "table.md").read_text().splitlines()
+    assert table[0].startswith("| faces | all |") and "NMS 0.4" in table[-1]
+
+    folder = tmp_path / "many"
+    folder.mkdir()
+    dice = random.Random(2)
+    with open(folder / "truth.jsonl", "w") as truth, open(folder / "good.jsonl", "w") as good, open(folder / "bad.jsonl", "w") as bad:
+        for i in range(60):
+            boxes = [[x, 10, x + 30, 40] for x in range(0, 200, 50)]
+            found = [{"score": dice.uniform(0.1, 1), "box": box} for box in boxes]
+            print(json.dumps({"file": f"{i}", "boxes": boxes}), file=truth)
+            print(json.dumps({"file": f"{i}", "faces": found}), file=good)
+            print(json.dumps({"file": f"{i}", "faces": found[: dice.randrange(4)]}), file=bad)
+    done = run("evaluate", "faces", "--truth", folder / "truth.jsonl", "--predictions", folder / "good.jsonl", "--baseline",
+               folder / "bad.jsonl", "--json", "-")
+    figures = {(r["figure"].strip(), r["faces"]): r["value"] for r in json.loads(done.stdout)["figures"]}
+    assert figures["AP@.5", "all"] == pytest.approx(1)
+    low, middle, high = (figures[name, "all"] for name in ("95 % from", "AP@.5 less baseline", "95 % to"))
+    assert 0 < low < middle < high < 1
+
+
+def test_what_is_read_is_not_overwritten(case: Dict[str, Any], tmp_path: Path) -> None:
+    truth = (case["folder"] / "truth.jsonl").read_bytes()
+    done = run("evaluate", "faces", "--model", MODEL, "--truth", case["folder"] / "truth.jsonl", "--images", case["folder"],
+               "--json", case["folder"] / "truth.jsonl")
+    assert done.returncode == 1 and is_one_line(done.stderr.decode())
+    assert (case["folder"] / "truth.jsonl").read_bytes() == truth
+
+
+def test_names_do_not_lead_out(case: Dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("../a_1.ppm", str(case["folder"] / "a_1.ppm")):
+        (tmp_path / "truth.jsonl").write_text(json.dumps({"file": name, "boxes": []}) + "\n")
+        done = run("evaluate", "faces", "--model", MODEL, "--truth", tmp_path / "truth.jsonl", "--images", tmp_path / "in")
+        assert done.returncode == 1
+        assert "leads out" in done.stderr.decode()

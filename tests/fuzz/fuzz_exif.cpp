@@ -1,5 +1,5 @@
 // libFuzzer target of the search for a picture's orientation: any bytes give 1 to 8.
-#include "exif.hpp"
+#include "pictures/exif.hpp"
 #include "input.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

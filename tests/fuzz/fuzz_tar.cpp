@@ -5,7 +5,7 @@
 #include <string>
 
 #include "input.hpp"
-#include "tar.hpp"
+#include "inputs/file_set.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const int file = memfd_create("archive", MFD_CLOEXEC);

@@ -1,18 +1,14 @@
 // retinaface align: every face of every picture as a crop of one size.
-#include <cstdio>
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "finder.hpp"
-#include "image_file.hpp"
-#include "inputs.hpp"
 #include "json.hpp"
-#include "lines.hpp"
 #include "model.hpp"
-#include "progress.hpp"
+#include "output.hpp"
+#include "picture_batch.hpp"
 #include "subcommand.hpp"
 
 namespace cli {
@@ -24,9 +20,8 @@ struct Arguments {
     PictureArguments pictures;
     int size = 112;
     float margin = 0;
+    BatchArguments batch;
     std::string out;
-    std::string json;
-    std::vector<std::string> images;
 };
 
 std::string check_crop_size(const std::string& text) {
@@ -40,77 +35,78 @@ std::string check_crop_size(const std::string& text) {
     return "";
 }
 
-int run(const Arguments& arguments) {
-    const std::vector<Input> inputs = list_inputs(arguments.images);
-    retinaface::Aligner aligner(retinaface::arcface_template(arguments.size).with_margin(arguments.margin),
-                                arguments.detector.options.isa);
-    const Finder finder(arguments.detector, arguments.pictures);
-    const Request request = finder.request(true);
-    OutputNames names(arguments.out, inputs);
-    std::optional<Lines> lines;
-    if (!arguments.json.empty()) lines.emplace(arguments.json);
+struct Crop {
+    retinaface::Face face;           // in pixels of the file
+    retinaface::Similarity to_crop;  // from there
+    std::vector<std::uint8_t> png;
+    std::string error;
+};
 
-    retinaface::Workspace workspace;
-    Progress progress(inputs.size());
-    bool all_done = true;
-    for (const Input& input : inputs) {
-        Json faces = Json::array(), line;
-        const auto report = [&](const std::string& error) {
-            all_done = false;
-            progress.clear();
-            std::fprintf(stderr, "retinaface: %s: %s\n", input.path.c_str(), error.c_str());
-        };
-        std::string error = input.error;
-        try {
-            if (error.empty()) {
-                Image image = load_image(input.path, request);
-                const std::string stem = std::filesystem::path(input.path).stem().string();
-                int index = 0;
-                for (const retinaface::Face& face : finder.find(image, workspace)) {
-                    Json entry = to_json(in_source(image, face));
-                    const std::string name = stem + "_" + std::to_string(index++) + ".png";
-                    const retinaface::Result<retinaface::AlignedCrop> crop = aligner.try_crop(image.view(), face.landmarks);
-                    if (crop) {
-                        const retinaface::ImageView& view = (*crop).image;
-                        const std::string path = names.next(name);
-                        save_png(
-                            path,
-                            {view.width, view.height, view.format, {view.data, view.data + view.row_stride() * view.height}});
-                        const auto number = [](double v) { return static_cast<float>(v); };
-                        const retinaface::Similarity& s = (*crop).to_crop;
-                        const double scale = static_cast<double>(image.source.scale_x), a = s.a / scale, b = s.b / scale;
-                        const double x0 = static_cast<double>(image.source.x0), y0 = static_cast<double>(image.source.y0);
-                        entry["crop"] = path;
-                        entry["to_crop"] = Json::array({Json::array({number(a), number(-b), number(s.dx - a * x0 + b * y0)}),
-                                                        Json::array({number(b), number(a), number(s.dy - b * x0 - a * y0)})});
-                    } else {
-                        report("face " + std::to_string(index - 1) + ": " + crop.error().what());
-                        entry["error"] = crop.error().what();
-                    }
-                    faces.push_back(std::move(entry));
+Json matrix_of(const retinaface::Similarity& s) {
+    const auto value = [](double v) { return static_cast<float>(v); };
+    return Json::array({Json::array({value(s.a), value(-s.b), value(s.dx)}), Json::array({value(s.b), value(s.a), value(s.dy)})});
+}
+
+/// `s` is from pixels of the image; this one is from those of its file.
+retinaface::Similarity from_source(const Image& image, const retinaface::Similarity& s) {
+    const double scale = static_cast<double>(image.source.scale_x), a = s.a / scale, b = s.b / scale;
+    const double x0 = static_cast<double>(image.source.x0), y0 = static_cast<double>(image.source.y0);
+    retinaface::Similarity result = s;
+    result.a = a;
+    result.b = b;
+    result.dx = s.dx - a * x0 + b * y0;
+    result.dy = s.dy - b * x0 - a * y0;
+    return result;
+}
+
+int run(const Arguments& arguments) {
+    Inputs inputs(arguments.batch.inputs);
+    const auto pattern = retinaface::arcface_template(arguments.size).with_margin(arguments.margin);
+    const Finder finder(arguments.detector, arguments.pictures);
+    Records records(arguments.batch);
+    OutputNames names(arguments.out, inputs.all());
+    for (const std::string& crop : records.existing.crops) names.take(crop);
+
+    return run_batch<std::vector<Crop>>(
+        arguments.batch, inputs, records, finder.request(true),
+        [&](Image& image, retinaface::Workspace& workspace) {
+            retinaface::Aligner aligner(pattern, arguments.detector.options.isa);
+            std::vector<Crop> crops;
+            for (const retinaface::Face& face : finder.find(image, workspace)) {
+                Crop crop{in_source(image, face), {}, {}, ""};
+                const retinaface::Result<retinaface::AlignedCrop> cut = aligner.try_crop(image.view(), face.landmarks);
+                if (cut) {
+                    const retinaface::ImageView& view = (*cut).image;
+                    crop.to_crop = from_source(image, (*cut).to_crop);
+                    crop.png = encode_png(
+                        {view.width, view.height, view.format, {view.data, view.data + view.row_stride() * view.height}});
+                } else {
+                    crop.error = cut.error().what();
                 }
-                line = {{"file", input.path}, {"width", image.source.width}, {"height", image.source.height}, {"faces", std::move(faces)}};
-                if (image.rotation != retinaface::Rotation::none) line["rotation"] = static_cast<int>(image.rotation);
-                if (!image.warning.empty()) {
-                    progress.clear();
-                    std::fprintf(stderr, "retinaface: %s: %s\n", input.path.c_str(), image.warning.c_str());
-                    line["warning"] = image.warning;
-                }
+                crops.push_back(std::move(crop));
             }
-        } catch (const std::bad_alloc&) {
-            error = "out of memory";
-        } catch (const retinaface::Error& caught) {
-            error = caught.what();
-        }
-        if (!error.empty()) {
-            report(error);
-            line = {{"file", input.path}, {"error", error}};
-        }
-        progress.clear();
-        if (lines) lines->write(to_line(line));
-        progress.step();
-    }
-    return all_done ? kSuccess : kFailure;
+            return crops;
+        },
+        [&](const Input& input, const PictureFacts& facts, const std::vector<Crop>& crops, const auto& report) {
+            const std::string stem = input.name == "-" ? "standard_input" : std::filesystem::path(input.name).stem().string();
+            Json faces = Json::array();
+            for (std::size_t i = 0; i < crops.size(); ++i) {
+                Json entry = to_json(crops[i].face);
+                if (crops[i].error.empty()) {
+                    const std::string path = names.next(stem + "_" + std::to_string(i) + ".png");
+                    write_file(path, crops[i].png);
+                    entry["crop"] = path;
+                    entry["to_crop"] = matrix_of(crops[i].to_crop);
+                } else {
+                    report("face " + std::to_string(i) + ": " + crops[i].error);
+                    entry["error"] = crops[i].error;
+                }
+                faces.push_back(std::move(entry));
+            }
+            Json line = about_file(input.name);
+            add_facts(line, facts, std::move(faces));
+            return arguments.batch.json.empty() ? std::string() : to_line(line);
+        });
 }
 
 }  // namespace
@@ -130,11 +126,7 @@ Run add_align(CLI::App& command) {
     command.add_option("--out", arguments->out, "Write <stem>_<index>.png, best face first, for every picture")
         ->type_name("DIR")
         ->required();
-    command.add_option("--json", arguments->json, "Write JSON lines, one a picture, to FILE or with - to standard output")
-        ->type_name("FILE|-");
-    command.add_option("images", arguments->images, "Pictures, or directories of them")
-        ->type_name("IMAGE|DIR")
-        ->required();
+    add_batch_arguments(command, arguments->batch, false);
     return [arguments] { return run(*arguments); };
 }
 

@@ -4,8 +4,8 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
 #include <memory>
+#include <new>
 #include <utility>
 
 #include "pictures/exif.hpp"
@@ -98,10 +98,6 @@ std::vector<std::uint8_t> read_file(const std::string& path, std::size_t limit) 
     return bytes;
 }
 
-Image load_image(const std::string& path, const Request& request) {
-    return decode_image(read_file(path, kMaxImageFile), true, request, std::filesystem::path(path).extension().string());
-}
-
 Image decode_image(const std::vector<std::uint8_t>& bytes, bool turn_upright, const Request& request,
                    const std::string& extension) {
     if (bytes.empty()) refuse("file is empty");
@@ -132,25 +128,17 @@ void turn(Image& image, retinaface::Rotation rotation) {
     image = upright(std::move(image), rotation == Rotation::clockwise_90 ? 6 : rotation == Rotation::clockwise_180 ? 3 : 8);
 }
 
-void save_png(const std::string& path, const Image& image) {
-    const int bytes = retinaface::bytes_per_pixel(image.format);
-    const std::unique_ptr<std::FILE, CloseFile> file(std::fopen(path.c_str(), "wb"));
-    bool written = file != nullptr;
-    struct Sink {
-        std::FILE* file;
-        bool written;
-    } sink{file.get(), written};
-    if (written) {
-        const auto write = [](void* context, void* data, int size) {
-            Sink& to = *static_cast<Sink*>(context);
-            to.written =
-                to.written && std::fwrite(data, 1, static_cast<std::size_t>(size), to.file) == static_cast<std::size_t>(size);
-        };
-        const int made =
-            stbi_write_png_to_func(write, &sink, image.width, image.height, bytes, image.pixels.data(), image.width * bytes);
-        written = made != 0 && sink.written && std::fflush(file.get()) == 0;
-    }
-    if (!written) throw Error(ErrorCode::io, "cannot write " + path + ": " + std::strerror(errno));
+std::vector<std::uint8_t> encode_png(const Image& image) {
+    std::vector<std::uint8_t> bytes;
+    const auto append = [](void* context, void* data, int size) {
+        auto& to = *static_cast<std::vector<std::uint8_t>*>(context);
+        const auto* from = static_cast<const std::uint8_t*>(data);
+        to.insert(to.end(), from, from + size);
+    };
+    const int channels = retinaface::bytes_per_pixel(image.format);
+    if (stbi_write_png_to_func(append, &bytes, image.width, image.height, channels, image.pixels.data(), image.width * channels) == 0)
+        throw std::bad_alloc();
+    return bytes;
 }
 
 }  // namespace cli

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "retinaface/face.hpp"
+#include "text.hpp"
 
 namespace cli {
 
@@ -20,7 +21,15 @@ inline Json to_json(const retinaface::Face& face) {
     return {{"score", face.score}, {"box", Json::array({box.x1, box.y1, box.x2, box.y2})}, {"landmarks", std::move(landmarks)}};
 }
 
-/// One line, without its end. File names need not be UTF-8; what is not is replaced.
+/// An object about the file `name`: {"file": name}, and where the name is not UTF-8 its bytes in base64 as "file_bytes" (what is
+/// not UTF-8 in "file" is replaced by U+FFFD).
+inline Json about_file(const std::string& name) {
+    Json line = {{"file", name}};
+    if (!is_utf8(name)) line["file_bytes"] = base64(name);
+    return line;
+}
+
+/// One line, without its end.
 inline std::string to_line(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 }  // namespace cli

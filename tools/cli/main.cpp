@@ -1,5 +1,4 @@
 // The command-line tool `retinaface`.
-#include <cstdio>
 #include <exception>
 #include <new>
 #include <string>
@@ -7,6 +6,7 @@
 
 #include "retinaface/version.hpp"
 #include "subcommand.hpp"
+#include "text.hpp"
 
 namespace {
 
@@ -49,9 +49,9 @@ int main(int argc, char** argv) {
     try {
         return run(argc, argv);
     } catch (const std::bad_alloc&) {
-        std::fprintf(stderr, "retinaface: out of memory\n");
+        cli::complain("out of memory");
     } catch (const std::exception& error) {
-        std::fprintf(stderr, "retinaface: %s\n", error.what());
+        cli::complain(error.what());
     }
     return cli::kFailure;
 }

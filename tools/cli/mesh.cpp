@@ -1,22 +1,22 @@
 // retinaface mesh: a mesh, a pose and 68 landmarks for every face of every picture.
 #include "retinaface/mesh.hpp"
 
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "draw_mesh.hpp"
-#include "image_file.hpp"
-#include "inputs.hpp"
-#include "json.hpp"
-#include "lines.hpp"
+#include "finder.hpp"
 #include "mesh_json.hpp"
-#include "model.hpp"
-#include "progress.hpp"
+#include "output.hpp"
+#include "picture_batch.hpp"
 #include "subcommand.hpp"
 
 namespace cli {
@@ -25,17 +25,23 @@ namespace {
 
 struct Arguments {
     DetectorArguments detector;
-    std::string obj, ply, draw, style = "shaded", json;
+    PictureArguments pictures;
+    BatchArguments batch;
+    std::string obj, ply, draw, style = "shaded";
     bool time = false;
-    std::vector<std::string> images;
 };
 
-/// Text to a file that appears whole or not at all on errors of writing.
-void save_text(const std::string& path, const std::string& text) {
-    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "wb"), std::fclose);
-    if (!file || std::fwrite(text.data(), 1, text.size(), file.get()) != text.size() || std::fflush(file.get()) != 0)
-        throw retinaface::Error(retinaface::ErrorCode::io, "cannot write " + path);
-}
+/// What one picture gave.
+struct Meshes {
+    struct Entry {
+        retinaface::Face face;  // in pixels of the file, as all that follows
+        FaceNote note;
+        std::string obj, ply;  // contents of files
+        std::string error;
+    };
+    std::vector<Entry> entries;
+    std::vector<std::uint8_t> drawn;  // a PNG
+};
 
 void add(std::string& text, const char* format, double a, double b, double c) {
     char line[128];
@@ -77,96 +83,136 @@ std::string as_ply(const retinaface::Mesh& mesh, retinaface::Span<const std::int
     return text;
 }
 
-int run(const Arguments& arguments) {
-    const std::vector<Input> inputs = list_inputs(arguments.images);
-    const Detector detector = make_detector(arguments.detector);
-    retinaface::MeshEstimator estimator = retinaface::default_mesh_estimator(arguments.detector.options.isa);
-    const bool json = !arguments.json.empty();
-    Lines lines(arguments.json);
-    std::optional<OutputNames> obj, ply, draw;
-    if (!arguments.obj.empty()) obj.emplace(arguments.obj, inputs);
-    if (!arguments.ply.empty()) ply.emplace(arguments.ply, inputs);
-    if (!arguments.draw.empty()) draw.emplace(arguments.draw, inputs);
-    MeshPainter painter(parse_style(arguments.style), arguments.detector.options.isa);
+/// Things that one thread uses at a time, made when all are in use.
+template <class T>
+class Pool {
+public:
+    explicit Pool(std::function<std::unique_ptr<T>()> make) : make_(std::move(make)) {}
 
+    template <class Use>
+    void with(Use use) {
+        std::unique_ptr<T> one;
+        {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            if (!idle_.empty()) {
+                one = std::move(idle_.back());
+                idle_.pop_back();
+            }
+        }
+        if (one == nullptr) one = make_();
+        use(*one);
+        const std::lock_guard<std::mutex> lock(mutex_);
+        idle_.push_back(std::move(one));
+    }
+
+private:
+    std::function<std::unique_ptr<T>()> make_;
+    std::mutex mutex_;
+    std::vector<std::unique_ptr<T>> idle_;
+};
+
+/// Adds up what takes how long, over threads.
+struct Times {
     using Clock = std::chrono::steady_clock;
+    std::mutex mutex;
     Clock::duration detecting{}, estimating{};
     std::size_t pictures = 0, meshes = 0;
-    retinaface::Workspace workspace;
-    Progress progress(inputs.size());
-    bool all_done = true;
-    for (const Input& input : inputs) {
-        std::string line, error = input.error;
-        const auto report = [&](const std::string& text) {
-            all_done = false;
-            progress.clear();
-            std::fprintf(stderr, "retinaface: %s: %s\n", input.path.c_str(), text.c_str());
-        };
-        try {
-            if (error.empty()) {
-                const Image image = load_image(input.path);
-                Clock::time_point start = Clock::now();
-                const retinaface::Span<const retinaface::Face> faces = detector.detect(image.view(), workspace);
-                detecting += Clock::now() - start;
-                ++pictures;
-                Json list = Json::array();
-                std::string text = input.path + ": " + std::to_string(image.width) + " x " + std::to_string(image.height) + ", " +
-                                   std::to_string(faces.size()) + (faces.size() == 1 ? " face" : " faces");
-                if (draw) painter.begin(image);
-                const std::string stem = std::filesystem::path(input.path).stem().string();
-                for (std::size_t i = 0; i < faces.size(); ++i) {
-                    start = Clock::now();
-                    const retinaface::Result<const retinaface::Mesh*> result = estimator.try_estimate(image.view(), faces[i]);
-                    estimating += Clock::now() - start;
-                    Json entry = to_json(faces[i]);
-                    if (!result) {
-                        report("face " + std::to_string(i) + ": " + result.error().what());
-                        entry["error"] = result.error().what();
-                        list.push_back(std::move(entry));
-                        continue;
-                    }
-                    ++meshes;
-                    const retinaface::Mesh& mesh = **result;
-                    entry["pose"] = to_json(mesh.pose);
-                    entry["landmarks68"] = to_json(mesh.landmarks68);
-                    list.push_back(std::move(entry));
-                    text += "\n  " + to_text(faces[i].score) + to_text(mesh.pose);
-                    const auto save = [&](std::optional<OutputNames>& names, const char* extension, const std::string& contents) {
-                        const std::string name = names->next(stem + "_" + std::to_string(i) + extension);
-                        save_text(std::filesystem::path(name).replace_extension(extension).string(), contents);
-                    };
-                    if (obj) save(obj, ".obj", as_obj(mesh, estimator.triangles()));
-                    if (ply) save(ply, ".ply", as_ply(mesh, estimator.triangles()));
-                    if (draw) painter.add(mesh, estimator.triangles());
-                }
-                if (draw) save_png(draw->next(input.path), painter.finish());
-                line = json ? to_line({{"file", input.path},
-                                       {"width", image.width},
-                                       {"height", image.height},
-                                       {"faces", std::move(list)}})
-                            : text;
-            }
-        } catch (const std::bad_alloc&) {
-            error = "out of memory";
-        } catch (const retinaface::Error& caught) {
-            error = caught.what();
-        }
-        if (!error.empty()) {
-            report(error);
-            if (json) line = to_line({{"file", input.path}, {"error", error}});
-        }
-        progress.clear();
-        if (!line.empty()) lines.write(line);
-        progress.step();
-    }
-    if (arguments.time) {
+
+    void print() const {
         const auto each = [](Clock::duration total, std::size_t count) {
             return count == 0 ? 0.0 : std::chrono::duration<double, std::milli>(total).count() / static_cast<double>(count);
         };
         std::fprintf(stderr, "%zu pictures, %.3f ms each to detect; %zu faces, %.3f ms each for the mesh\n", pictures,
                      each(detecting, pictures), meshes, each(estimating, meshes));
     }
-    return all_done ? kSuccess : kFailure;
+};
+
+/// 68 points in pixels of the picture's file.
+std::array<std::array<float, 3>, 68> points_in_source(const Image& image, std::array<std::array<float, 3>, 68> points) {
+    const Image::Source& s = image.source;
+    for (std::array<float, 3>& p : points) p = {s.scale_x * p[0] + s.x0, s.scale_y * p[1] + s.y0, s.scale_x * p[2]};
+    return points;
+}
+
+int run(const Arguments& arguments) {
+    const retinaface::Isa isa = arguments.detector.options.isa;
+    Inputs inputs(arguments.batch.inputs);
+    const Finder finder(arguments.detector, arguments.pictures);
+    Records records(arguments.batch);
+    std::optional<OutputNames> obj, ply, draw;
+    const auto open = [&](std::optional<OutputNames>& names, const std::string& folder) {
+        if (!folder.empty()) names.emplace(folder, inputs.all());
+    };
+    open(obj, arguments.obj);
+    open(ply, arguments.ply);
+    open(draw, arguments.draw);
+    Pool<retinaface::MeshEstimator> estimators(
+        [isa] { return std::make_unique<retinaface::MeshEstimator>(retinaface::default_mesh_weights(), isa); });
+    Times times;
+
+    const int status = run_batch<Meshes>(
+        arguments.batch, inputs, records, finder.request(true),
+        [&](Image& image, retinaface::Workspace& workspace) {
+            Meshes made;
+            Times::Clock::time_point start = Times::Clock::now();
+            const retinaface::Span<const retinaface::Face> faces = finder.find(image, workspace);
+            const Times::Clock::duration detecting = Times::Clock::now() - start;
+            Times::Clock::duration estimating{};
+            std::size_t meshes = 0;
+            estimators.with([&](retinaface::MeshEstimator& estimator) {
+                MeshPainter painter(parse_style(arguments.style), isa);
+                if (draw) painter.begin(image);
+                for (const retinaface::Face& face : faces) {
+                    start = Times::Clock::now();
+                    const retinaface::Result<const retinaface::Mesh*> result = estimator.try_estimate(image.view(), face);
+                    estimating += Times::Clock::now() - start;
+                    Meshes::Entry entry;
+                    entry.face = in_source(image, face);
+                    if (result) {
+                        const retinaface::Mesh& mesh = **result;
+                        ++meshes;
+                        entry.note = {{{"pose", to_json(mesh.pose)}, {"landmarks68", to_json(points_in_source(image, mesh.landmarks68))}},
+                                      to_text(mesh.pose)};
+                        if (obj) entry.obj = as_obj(mesh, estimator.triangles());
+                        if (ply) entry.ply = as_ply(mesh, estimator.triangles());
+                        if (draw) painter.add(mesh, estimator.triangles());
+                    } else {
+                        entry.error = result.error().what();
+                        entry.note = {{{"error", entry.error}}, "  no mesh"};
+                    }
+                    made.entries.push_back(std::move(entry));
+                }
+                if (draw) made.drawn = encode_png(painter.finish());
+            });
+            const std::lock_guard<std::mutex> lock(times.mutex);
+            times.detecting += detecting;
+            times.estimating += estimating;
+            times.pictures += 1;
+            times.meshes += meshes;
+            return made;
+        },
+        [&](const Input& input, const PictureFacts& facts, const Meshes& made, const auto& report) {
+            const std::string stem = input.name == "-" ? "standard_input" : std::filesystem::path(input.name).stem().string();
+            std::vector<retinaface::Face> faces;
+            std::vector<FaceNote> notes;
+            for (std::size_t i = 0; i < made.entries.size(); ++i) {
+                const Meshes::Entry& entry = made.entries[i];
+                const auto save = [&](std::optional<OutputNames>& names, const char* extension, const std::string& contents) {
+                    if (!names || contents.empty()) return;
+                    const std::string name = names->next(stem + "_" + std::to_string(i) + extension);
+                    write_file(std::filesystem::path(name).replace_extension(extension).string(), contents);
+                };
+                if (!entry.error.empty()) report("face " + std::to_string(i) + ": " + entry.error);
+                save(obj, ".obj", entry.obj);
+                save(ply, ".ply", entry.ply);
+                faces.push_back(entry.face);
+                notes.push_back(entry.note);
+            }
+            if (draw) write_file(draw->next(input.name), made.drawn);
+            return record(arguments.batch.format(), input.name, facts, faces, notes);
+        });
+    if (arguments.time) times.print();
+    return status;
 }
 
 }  // namespace
@@ -174,6 +220,7 @@ int run(const Arguments& arguments) {
 Run add_mesh(CLI::App& command) {
     const auto arguments = std::make_shared<Arguments>();
     add_detector_arguments(command, arguments->detector);
+    add_picture_arguments(command, arguments->pictures);
     command.add_option("--obj", arguments->obj, "Write <stem>_<index>.obj, best face first, for every face")->type_name("DIR");
     command.add_option("--ply", arguments->ply, "Write <stem>_<index>.ply")->type_name("DIR");
     command.add_option("--draw", arguments->draw, "Write <stem>.png with the meshes drawn over the picture")->type_name("DIR");
@@ -181,10 +228,8 @@ Run add_mesh(CLI::App& command) {
         .add_option("--style", arguments->style, "How: shaded, wireframe or coordinates (a colour for every point of the face)")
         ->check(CLI::IsMember({"shaded", "wireframe", "coordinates"}))
         ->capture_default_str();
-    command.add_option("--json", arguments->json, "Write JSON lines, one a picture, to FILE or with - to standard output")
-        ->type_name("FILE|-");
     command.add_flag("--time", arguments->time, "Print the mean time of detecting and of meshes to standard error");
-    command.add_option("images", arguments->images, "Pictures, or directories of them")->type_name("IMAGE|DIR")->required();
+    add_batch_arguments(command, arguments->batch, false);
     return [arguments] { return run(*arguments); };
 }
 

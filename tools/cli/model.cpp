@@ -14,16 +14,6 @@ using retinaface::Voting;
 
 namespace {
 
-// "WxH" with sides 1..kMaxSide.
-SizePolicy parse_size(const std::string& text) {
-    int width = 0, height = 0;
-    char rest = 0;
-    const bool parsed = std::sscanf(text.c_str(), "%5dx%5d%c", &width, &height, &rest) == 2;
-    if (!parsed || width < 1 || height < 1 || width > retinaface::kMaxSide || height > retinaface::kMaxSide)
-        throw CLI::ValidationError("size", "expected WIDTHxHEIGHT in pixels, as in 640x480, found '" + text + "'");
-    return SizePolicy::exact(width, height);
-}
-
 Isa parse_isa(const std::string& name) {
     Isa isa = Isa::automatic;
     if (retinaface::parse_isa(name.c_str(), isa)) return isa;
@@ -77,6 +67,15 @@ std::string check_probability(const std::string& text) {
 
 }  // namespace
 
+std::pair<int, int> parse_sides(const std::string& text) {
+    int width = 0, height = 0;
+    char rest = 0;
+    const bool parsed = std::sscanf(text.c_str(), "%5dx%5d%c", &width, &height, &rest) == 2;
+    if (!parsed || width < 1 || height < 1 || width > retinaface::kMaxSide || height > retinaface::kMaxSide)
+        throw CLI::ValidationError("size", "expected WIDTHxHEIGHT in pixels, as in 640x480, found '" + text + "'");
+    return {width, height};
+}
+
 void add_detector_arguments(CLI::App& command, DetectorArguments& arguments, const std::string& size_name) {
     retinaface::Options& options = arguments.options;
     command.add_option("--model", arguments.model, "Weights file (safetensors); without it the weights that come with the tool")
@@ -100,7 +99,10 @@ void add_detector_arguments(CLI::App& command, DetectorArguments& arguments, con
         command.add_option_function<int>("--max-side", set_side, "Shrink larger pictures to this longest side")
             ->type_name("N")
             ->check(CLI::Range(1, retinaface::kMaxSide));
-    const auto set_size = [&options](const std::string& text) { options.size = parse_size(text); };
+    const auto set_size = [&options](const std::string& text) { 
+        const auto [width, height] = parse_sides(text);
+        options.size = SizePolicy::exact(width, height);
+    };
     CLI::Option* size =
         command.add_option_function<std::string>(size_name, set_size, "Fit every picture into W x H and pad it to that size")
             ->type_name("WxH")

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <string>
 #include <vector>
+#include <utility>
 
 #include "retinaface.hpp"
 #include "retinaface/passes/describe.hpp"
@@ -22,6 +23,9 @@ struct DetectorArguments {
 /// Adds --model, what becomes retinaface::Options, and --threads and --isa; `arguments` outlives the parse.
 /// `size_name` is what the option for SizePolicy::exact is called.
 void add_detector_arguments(CLI::App& command, DetectorArguments& arguments, const std::string& size_name = "--size");
+
+/// The sides of "WxH", 1..kMaxSide each. Throws CLI::ValidationError.
+std::pair<int, int> parse_sides(const std::string& text);
 
 /// At which sizes the options have a picture seen, in words: "size 640x480, scales 1 0.5, mirrored too".
 std::string describe_sizes(const retinaface::Options& options);

@@ -9,20 +9,20 @@ PoseEstimator::PoseEstimator(retinaface::Isa isa)
     : estimator_(std::make_unique<retinaface::MeshEstimator>(retinaface::default_mesh_weights(), isa)) {}
 PoseEstimator::~PoseEstimator() = default;
 
-Json PoseEstimator::as_json(const retinaface::Face& face) const {
-    try {
-        return to_json(estimator_->estimate_pose(face.landmarks));
-    } catch (const retinaface::Error&) {
-        return nullptr;
+std::vector<FaceNote> PoseEstimator::of(retinaface::Span<const retinaface::Face> faces) const {
+    std::vector<FaceNote> notes;
+    for (const retinaface::Face& face : faces) {
+        FaceNote note{{{"pose", nullptr}}, "  no pose"};
+        try {
+            const retinaface::Pose pose = estimator_->estimate_pose(face.landmarks);
+            note.json["pose"] = to_json(pose);
+            note.text = to_text(pose);
+        } catch (const retinaface::Error&) {
+            // Said by the null.
+        }
+        notes.push_back(std::move(note));
     }
-}
-
-std::string PoseEstimator::as_text(const retinaface::Face& face) const {
-    try {
-        return to_text(estimator_->estimate_pose(face.landmarks));
-    } catch (const retinaface::Error&) {
-        return "  no pose";
-    }
+    return notes;
 }
 
 }  // namespace cli

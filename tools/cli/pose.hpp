@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "json.hpp"
+#include "records.hpp"
 #include "retinaface/config.hpp"
 #include "retinaface/face.hpp"
 
@@ -22,9 +22,8 @@ public:
     explicit PoseEstimator(retinaface::Isa isa);
     ~PoseEstimator();
 
-    /// {yaw, pitch, roll}, or null for five points that are no face's.
-    Json as_json(const retinaface::Face& face) const;
-    std::string as_text(const retinaface::Face& face) const;
+    /// The poses of faces, for their record; null for five points that are no face's.
+    std::vector<FaceNote> of(retinaface::Span<const retinaface::Face> faces) const;
 
 private:
     std::unique_ptr<retinaface::MeshEstimator> estimator_;

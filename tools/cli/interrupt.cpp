@@ -1,0 +1,28 @@
+#include "interrupt.hpp"
+
+#include <signal.h>
+
+#include <atomic>
+
+namespace cli {
+
+namespace {
+
+std::atomic<bool> signalled{false};  // lock-free: a handler may set it
+
+void note(int) { signalled = true; }
+
+}  // namespace
+
+void catch_interrupts() {
+    struct sigaction action = {};
+    action.sa_handler = note;
+    action.sa_flags = static_cast<int>(SA_RESETHAND);  // and no SA_RESTART: what waits for input wakes up
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, nullptr);
+    sigaction(SIGTERM, &action, nullptr);
+}
+
+bool interrupted() { return signalled; }
+
+}  // namespace cli
