@@ -87,8 +87,9 @@ retinaface::Span<const retinaface::Face> Finder::find(Image& image, retinaface::
     if (!automatic) turn(image, pictures_.rotation);
     const Detector detector = detector_for(static_cast<int>(image.source.scale_x));
     const retinaface::Span<const retinaface::Face> faces = detector.detect(image.view(), workspace);
-    image.rotation = automatic ? workspace.rotation() : pictures_.rotation;
-    if (automatic) turn(image, image.rotation);
+    const Rotation rotation = automatic ? workspace.rotation() : pictures_.rotation;
+    if (automatic) turn(image, rotation);
+    image.rotation = rotation;
     return faces;
 }
 
