@@ -17,19 +17,19 @@ namespace avx2 {
 #include "avx2/vec.hpp"
 
 #include "generic/common.inl"
-#include "generic/gemm.inl"
-#include "generic/pixels.inl"
-#include "generic/stem.inl"
 #include "generic/depthwise.inl"
-#include "generic/winograd.inl"
+#include "generic/gemm.inl"
 #include "generic/logits.inl"
+#include "generic/pixels.inl"
 #include "generic/set.inl"
+#include "generic/stem.inl"
+#include "generic/winograd.inl"
 
-#include "generic/yuv.inl"
-#include "generic/warp.inl"
-#include "avx2/yuv.inl"
 #include "avx2/warp.inl"
+#include "avx2/yuv.inl"
 #include "generic/pixel_set.inl"
+#include "generic/warp.inl"
+#include "generic/yuv.inl"
 }  // namespace avx2
 RETINAFACE_TARGET_END
 }  // namespace kernels

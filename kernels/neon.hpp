@@ -17,19 +17,19 @@ namespace neon {
 #include "neon/vec.hpp"
 
 #include "generic/common.inl"
+#include "generic/depthwise.inl"
+#include "generic/logits.inl"
+#include "generic/set.inl"
+#include "generic/winograd.inl"
 #include "neon/gemm.inl"
 #include "neon/pixels.inl"
 #include "neon/stem.inl"
-#include "generic/depthwise.inl"
-#include "generic/winograd.inl"
-#include "generic/logits.inl"
-#include "generic/set.inl"
 
-#include "generic/yuv.inl"
-#include "generic/warp.inl"
-#include "neon/yuv.inl"
-#include "generic/warp_plain.inl"
 #include "generic/pixel_set.inl"
+#include "generic/warp.inl"
+#include "generic/warp_plain.inl"
+#include "generic/yuv.inl"
+#include "neon/yuv.inl"
 }  // namespace neon
 }  // namespace kernels
 RETINAFACE_END_NAMESPACE
