@@ -15,17 +15,19 @@ RETINAFACE_BEGIN_NAMESPACE
 namespace kernels {
 RETINAFACE_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
 namespace avx512 {
+// Bodies build on each other in this order.
+// clang-format off
 #include "avx512/vec.hpp"
 
-#include "avx512/stem.inl"
 #include "generic/common.inl"
-#include "generic/depthwise.inl"
 #include "generic/gemm.inl"
-#include "generic/logits.inl"
 #include "generic/pixels.inl"
-#include "generic/set.inl"
 #include "generic/stem.inl"
+#include "generic/depthwise.inl"
 #include "generic/winograd.inl"
+#include "generic/logits.inl"
+#include "avx512/stem.inl"
+#include "generic/set.inl"
 
 // Pixels are bytes and words: AVX2 does them as fast.
 #if RETINAFACE_ISA_AVX2
@@ -34,11 +36,12 @@ inline Kernel get(Tag<Kernel> kernel) {
     return avx2::get(kernel);
 }
 #else
-#include "avx2/warp.inl"
-#include "avx2/yuv.inl"
-#include "generic/pixel_set.inl"
-#include "generic/warp.inl"
 #include "generic/yuv.inl"
+#include "generic/warp.inl"
+#include "avx2/yuv.inl"
+#include "avx2/warp.inl"
+#include "generic/pixel_set.inl"
+// clang-format on
 #endif
 }  // namespace avx512
 RETINAFACE_TARGET_END

@@ -14,22 +14,25 @@
 RETINAFACE_BEGIN_NAMESPACE
 namespace kernels {
 namespace neon {
+// Bodies build on each other in this order.
+// clang-format off
 #include "neon/vec.hpp"
 
 #include "generic/common.inl"
-#include "generic/depthwise.inl"
-#include "generic/logits.inl"
-#include "generic/set.inl"
-#include "generic/winograd.inl"
 #include "neon/gemm.inl"
 #include "neon/pixels.inl"
 #include "neon/stem.inl"
+#include "generic/depthwise.inl"
+#include "generic/winograd.inl"
+#include "generic/logits.inl"
+#include "generic/set.inl"
 
-#include "generic/pixel_set.inl"
-#include "generic/warp.inl"
-#include "generic/warp_plain.inl"
 #include "generic/yuv.inl"
+#include "generic/warp.inl"
 #include "neon/yuv.inl"
+#include "generic/warp_plain.inl"
+#include "generic/pixel_set.inl"
+// clang-format on
 }  // namespace neon
 }  // namespace kernels
 RETINAFACE_END_NAMESPACE

@@ -15,22 +15,25 @@
 RETINAFACE_BEGIN_NAMESPACE
 namespace kernels {
 namespace portable {
+// Bodies build on each other in this order.
+// clang-format off
 #include "portable/vec.hpp"
 
 #include "generic/common.inl"
-#include "generic/depthwise.inl"
 #include "generic/gemm.inl"
-#include "generic/logits.inl"
 #include "generic/pixels.inl"
-#include "generic/set.inl"
 #include "generic/stem.inl"
+#include "generic/depthwise.inl"
 #include "generic/winograd.inl"
+#include "generic/logits.inl"
+#include "generic/set.inl"
 
-#include "generic/pixel_set.inl"
-#include "generic/warp.inl"
-#include "generic/warp_plain.inl"
 #include "generic/yuv.inl"
+#include "generic/warp.inl"
 #include "generic/yuv_plain.inl"
+#include "generic/warp_plain.inl"
+#include "generic/pixel_set.inl"
+// clang-format on
 }  // namespace portable
 }  // namespace kernels
 RETINAFACE_END_NAMESPACE

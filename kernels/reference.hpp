@@ -140,13 +140,16 @@ inline void class_logits(const ClassLogitsArgs& a) {
     }
 }
 
+// Bodies build on each other in this order.
+// clang-format off
 #include "generic/set.inl"
 
-#include "generic/pixel_set.inl"
-#include "generic/warp.inl"
-#include "generic/warp_plain.inl"
 #include "generic/yuv.inl"
+#include "generic/warp.inl"
 #include "generic/yuv_plain.inl"
+#include "generic/warp_plain.inl"
+#include "generic/pixel_set.inl"
+// clang-format on
 
 }  // namespace reference
 }  // namespace kernels
