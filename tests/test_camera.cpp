@@ -119,6 +119,7 @@ void turned(Rotation rotation, int width, int height, int x, int y, int& to_x, i
         case Rotation::clockwise_90: to_x = height - 1 - y, to_y = x; break;
         case Rotation::clockwise_180: to_x = width - 1 - x, to_y = height - 1 - y; break;
         case Rotation::clockwise_270: to_x = y, to_y = width - 1 - x; break;
+        case Rotation::automatic: break;  // of pictures, not of a camera's frames
     }
 }
 
