@@ -40,8 +40,8 @@ Picture read_ppm(const std::string& path) {
     Picture picture;
     std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), &std::fclose);
     int maximum = 0;
-    if (file != nullptr && std::fscanf(file.get(), "P6 %d %d %d", &picture.width, &picture.height, &maximum) == 3 && maximum == 255 &&
-        picture.width > 0 && picture.height > 0 && std::fgetc(file.get()) != EOF) {
+    if (file != nullptr && std::fscanf(file.get(), "P6 %d %d %d", &picture.width, &picture.height, &maximum) == 3 &&
+        maximum == 255 && picture.width > 0 && picture.height > 0 && std::fgetc(file.get()) != EOF) {
         picture.rgb.resize(3 * static_cast<std::size_t>(picture.width) * static_cast<std::size_t>(picture.height));
         if (std::fread(picture.rgb.data(), 1, picture.rgb.size(), file.get()) == picture.rgb.size()) return picture;
     }
@@ -59,9 +59,11 @@ std::vector<std::uint8_t> make_image(int width, int height) {
         for (int x = 0; x < width; ++x) {
             for (int c = 0; c < 3; ++c) {
                 if (!picture.rgb.empty())
-                    rgb.push_back(picture.rgb[static_cast<std::size_t>((y % picture.height * picture.width + x % picture.width) * 3 + c)]);
+                    rgb.push_back(
+                        picture.rgb[static_cast<std::size_t>((y % picture.height * picture.width + x % picture.width) * 3 + c)]);
                 else
-                    rgb.push_back(static_cast<std::uint8_t>(127 + 60 * std::sin(x / (17.0 + 6 * c) + c) + 60 * std::cos(y / (23.0 - 5 * c))));
+                    rgb.push_back(static_cast<std::uint8_t>(127 + 60 * std::sin(x / (17.0 + 6 * c) + c) +
+                                                            60 * std::cos(y / (23.0 - 5 * c))));
             }
         }
     }
@@ -69,8 +71,8 @@ std::vector<std::uint8_t> make_image(int width, int height) {
 }
 
 const Weights& weights() {
-    static const Weights loaded = Weights::load(
-        environment("RETINAFACE_BENCH_MODEL", RETINAFACE_SOURCE_DIR "/tests/data/seeded_mobilenet025.safetensors"));
+    static const Weights loaded =
+        Weights::load(environment("RETINAFACE_BENCH_MODEL", RETINAFACE_SOURCE_DIR "/tests/data/seeded_mobilenet025.safetensors"));
     return loaded;
 }
 
@@ -143,7 +145,8 @@ int main(int argc, char** argv) {
     for (const bench::IsaPeak& isa : bench::available_isas()) {
         for (const bench::Size& size : bench::kSizes) {
             for (const int threads : thread_counts) {
-                const std::string name = std::string("detector/") + size.name + "/threads:" + std::to_string(threads) + "/" + to_string(isa.isa);
+                const std::string name =
+                    std::string("detector/") + size.name + "/threads:" + std::to_string(threads) + "/" + to_string(isa.isa);
                 benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) { run(state, size, threads, isa.isa); })
                     ->Unit(benchmark::kMillisecond)
                     ->UseRealTime();
@@ -153,8 +156,9 @@ int main(int argc, char** argv) {
             for (const Rotation rotation : {Rotation::none, Rotation::clockwise_90}) {
                 const std::string name = std::string("camera/") + (format == PixelFormat::nv12 ? "nv12/" : "yuyv/") +
                                          std::to_string(static_cast<int>(rotation)) + "/" + to_string(isa.isa);
-                benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) { run_camera(state, format, rotation, isa.isa); })
-                    ->Unit(benchmark::kMillisecond);
+                benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
+                    run_camera(state, format, rotation, isa.isa);
+                })->Unit(benchmark::kMillisecond);
             }
         }
     }

@@ -54,7 +54,9 @@ constexpr float kSlope = 0.1f;
 class Rows {
 public:
     Rows(int width, int height, int channels, int kept)
-        : size_(count(width, channels)), kept_(std::min(height, kept)), values_(random_values(size_ * static_cast<std::size_t>(kept_), -1, 1)) {}
+        : size_(count(width, channels)),
+          kept_(std::min(height, kept)),
+          values_(random_values(size_ * static_cast<std::size_t>(kept_), -1, 1)) {}
     float* row(int y) { return values_.data() + static_cast<std::size_t>(y % kept_) * size_; }
 
 private:
@@ -73,7 +75,10 @@ public:
 class LoadPixels final : public Layer {
 public:
     LoadPixels(const Shape& s, Isa isa)
-        : s_(s), kernel_(kernels::find<kernels::LoadPixels<3, 2, 8>>(isa)), image_(s.in.size(), 100), row_(kernel_.row_size(s.in.width)),
+        : s_(s),
+          kernel_(kernels::find<kernels::LoadPixels<3, 2, 8>>(isa)),
+          image_(s.in.size(), 100),
+          row_(kernel_.row_size(s.in.width)),
           dst_(3 * row_) {}
     void frame() override {
         for (int y = 0; y < s_.in.height; ++y)
@@ -93,8 +98,11 @@ private:
 class Stem final : public Layer {
 public:
     Stem(const Shape& s, Isa isa)
-        : s_(s), kernel_(kernels::find<kernels::Stem<3, 2, 8>>(isa)), weights_(random_values(27 * 8, -0.1f, 0.1f)),
-          bias_(random_values(8, -1, 1)), dst_(s.out.width, s.out.height, 8, 4) {
+        : s_(s),
+          kernel_(kernels::find<kernels::Stem<3, 2, 8>>(isa)),
+          weights_(random_values(27 * 8, -0.1f, 0.1f)),
+          bias_(random_values(8, -1, 1)),
+          dst_(s.out.width, s.out.height, 8, 4) {
         const auto load = kernels::find<kernels::LoadPixels<3, 2, 8>>(isa);
         const std::vector<std::uint8_t> line(count(s.in.width, 3), 100);
         const float mean[3] = {104, 117, 123};
@@ -120,9 +128,13 @@ private:
 class Depthwise final : public Layer {
 public:
     Depthwise(const Shape& s, Isa isa)
-        : s_(s), kernel_(kernels::find<kernels::DepthwiseConv3x3>(isa)), weights_(random_values(count(9, s.in.channels), -0.1f, 0.1f)),
-          bias_(random_values(count(s.in.channels, 1), -1, 1)), zeros_(count(s.in.width, s.in.channels)),
-          src_(s.in.width, s.in.height, s.in.channels, s.streamed ? 16 : s.in.height), band_(band_rows(s.out.width, s.in.channels)),
+        : s_(s),
+          kernel_(kernels::find<kernels::DepthwiseConv3x3>(isa)),
+          weights_(random_values(count(9, s.in.channels), -0.1f, 0.1f)),
+          bias_(random_values(count(s.in.channels, 1), -1, 1)),
+          zeros_(count(s.in.width, s.in.channels)),
+          src_(s.in.width, s.in.height, s.in.channels, s.streamed ? 16 : s.in.height),
+          band_(band_rows(s.out.width, s.in.channels)),
           dst_(s.out.width, s.out.height, s.in.channels, band_) {
         std::memset(zeros_.data(), 0, zeros_.size() * sizeof(float));
     }
@@ -151,9 +163,13 @@ private:
 class Gemm final : public Layer {
 public:
     Gemm(const Shape& s, Isa isa)
-        : s_(s), kernel_(kernels::find<kernels::Gemm>(isa)),
-          band_(s.banded ? band_rows(s.in.width, s.in.channels) : s.upsampled ? 1 : s.in.height),
-          weights_(kernel_.packed_size(s.in.channels, s.out.channels)), bias_(random_values(count(s.out.channels, 1), -1, 1)),
+        : s_(s),
+          kernel_(kernels::find<kernels::Gemm>(isa)),
+          band_(s.banded      ? band_rows(s.in.width, s.in.channels)
+                : s.upsampled ? 1
+                              : s.in.height),
+          weights_(kernel_.packed_size(s.in.channels, s.out.channels)),
+          bias_(random_values(count(s.out.channels, 1), -1, 1)),
           src_(s.in.width, s.in.height, s.in.channels, s.banded ? band_ : s.in.height),
           dst_(s.in.width, s.in.height, s.out.channels, s.streamed ? 3 * band_ : s.in.height),
           up_(layers::strided(s.in.width, 2), layers::strided(s.in.height, 2), s.upsampled ? s.out.channels : 1, s.in.height) {
@@ -163,8 +179,9 @@ public:
     void frame() override {
         for (int y = 0; y < s_.in.height; y += band_) {
             const int rows = std::min(band_, s_.in.height - y);
-            kernel_.run({src_.row(y), s_.in.channels, weights_.data(), bias_.data(), dst_.row(y), s_.out.channels, rows * s_.in.width,
-                         s_.in.channels, s_.out.channels, kSlope, s_.upsampled ? up_.row(y / 2) : nullptr, s_.out.channels});
+            kernel_.run({src_.row(y), s_.in.channels, weights_.data(), bias_.data(), dst_.row(y), s_.out.channels,
+                         rows * s_.in.width, s_.in.channels, s_.out.channels, kSlope, s_.upsampled ? up_.row(y / 2) : nullptr,
+                         s_.out.channels});
         }
     }
 
@@ -179,8 +196,11 @@ private:
 class Conv3x3 final : public Layer {
 public:
     Conv3x3(const Shape& s, Isa isa)
-        : s_(s), kernel_(kernels::find<kernels::Conv3x3>(isa)), weights_(kernel_.packed_size(s.in.channels, s.out.channels)),
-          bias_(random_values(count(s.out.channels, 1), -1, 1)), scratch_(kernel_.scratch(s.in.channels, s.out.channels)),
+        : s_(s),
+          kernel_(kernels::find<kernels::Conv3x3>(isa)),
+          weights_(kernel_.packed_size(s.in.channels, s.out.channels)),
+          bias_(random_values(count(s.out.channels, 1), -1, 1)),
+          scratch_(kernel_.scratch(s.in.channels, s.out.channels)),
           src_(s.in.width, s.in.height, s.in.channels, s.in.height),
           // The network's first sink is a slice of a map of 64 channels, its second a map of its own.
           first_(s.in.width, s.in.height, 64, s.in.height),
@@ -190,9 +210,19 @@ public:
     }
     void frame() override {
         const int first = s_.first_channels == 0 ? s_.out.channels : s_.first_channels, rest = s_.out.channels - first;
-        kernel_.run({src_.row(0), s_.in.channels, s_.in.height, s_.in.width, s_.in.channels, s_.out.channels, weights_.data(), bias_.data(),
-                     {{first_.row(0), 64, first, rest > 0 ? 0.0f : kSlope}, {rest > 0 ? second_.row(0) : nullptr, rest, rest, kSlope}},
-                     0, kernels::conv3x3_tiles(s_.in.height, s_.in.width), scratch_.data()});
+        kernel_.run(
+            {src_.row(0),
+             s_.in.channels,
+             s_.in.height,
+             s_.in.width,
+             s_.in.channels,
+             s_.out.channels,
+             weights_.data(),
+             bias_.data(),
+             {{first_.row(0), 64, first, rest > 0 ? 0.0f : kSlope}, {rest > 0 ? second_.row(0) : nullptr, rest, rest, kSlope}},
+             0,
+             kernels::conv3x3_tiles(s_.in.height, s_.in.width),
+             scratch_.data()});
     }
 
 private:
@@ -205,10 +235,15 @@ private:
 class ClassLogits final : public Layer {
 public:
     ClassLogits(const Shape& s, Isa isa)
-        : s_(s), kernel_(kernels::find<kernels::ClassLogits<4>>(isa)), weights_(random_values(count(4, s.in.channels), -0.1f, 0.1f)),
-          bias_(random_values(4, -1, 1)), src_(s.in.width, s.in.height, s.in.channels, s.in.height),
+        : s_(s),
+          kernel_(kernels::find<kernels::ClassLogits<4>>(isa)),
+          weights_(random_values(count(4, s.in.channels), -0.1f, 0.1f)),
+          bias_(random_values(4, -1, 1)),
+          src_(s.in.width, s.in.height, s.in.channels, s.in.height),
           dst_(s.in.width, s.in.height, 4, s.in.height) {}
-    void frame() override { kernel_.run({src_.row(0), s_.in.pixels(), s_.in.channels, weights_.data(), bias_.data(), dst_.row(0)}); }
+    void frame() override {
+        kernel_.run({src_.row(0), s_.in.pixels(), s_.in.channels, weights_.data(), bias_.data(), dst_.row(0)});
+    }
 
 private:
     Shape s_;
@@ -263,12 +298,14 @@ int main(int argc, char** argv) {
     if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
     benchmark::AddCustomContext("size", std::to_string(width) + "x" + std::to_string(height));
 
-    const retinaface::Weights weights = retinaface::Weights::load(RETINAFACE_SOURCE_DIR "/tests/data/seeded_mobilenet025.safetensors");
+    const retinaface::Weights weights =
+        retinaface::Weights::load(RETINAFACE_SOURCE_DIR "/tests/data/seeded_mobilenet025.safetensors");
     for (const bench::IsaPeak& isa : bench::available_isas()) {
         for (const Shape& shape : bench::shapes(weights, width, height)) {
             const std::string name = shape.kernel + "/" + shape.name + "/" + retinaface::to_string(isa.isa);
-            benchmark::RegisterBenchmark(name.c_str(), [shape, isa](benchmark::State& state) { run(state, shape, isa.isa, isa.flops); })
-                ->Unit(benchmark::kMillisecond);
+            benchmark::RegisterBenchmark(name.c_str(), [shape, isa](benchmark::State& state) {
+                run(state, shape, isa.isa, isa.flops);
+            })->Unit(benchmark::kMillisecond);
         }
     }
     benchmark::RunSpecifiedBenchmarks();

@@ -5,7 +5,7 @@
 //
 //   run network N    times N forward passes: every raw output, as the other engines compute
 //   run detector N   times N whole detections: 8-bit pixels in, faces out
-//   outputs FILE     writes class logits, boxes and landmarks of all anchors, one behind the other, as floats
+//   outputs FILE     writes class logits, boxes and landmarks of all anchors, one after the other, as floats
 //   memory           peak memory of loading the weights and the first detection, and what to subtract from it
 //   quit
 #include <chrono>
@@ -87,13 +87,14 @@ int work(std::map<std::string, std::string> arguments) {
     const long peak_kib = status_kib("VmHWM");
     const long weights_kib = static_cast<long>(std::ifstream(model, std::ios::binary | std::ios::ate).tellg() / 1024);
 
-    std::printf("{\"engine\": \"retinaface\", \"version\": \"%d.%d.%d\", \"isa\": \"%s\", \"faces\": %zu, \"compiler\": \"%s\"}\n",
-                RETINAFACE_VERSION_MAJOR, RETINAFACE_VERSION_MINOR, RETINAFACE_VERSION_PATCH, retinaface::to_string(detector.isa()),
-                faces,
+    std::printf(
+        "{\"engine\": \"retinaface\", \"version\": \"%d.%d.%d\", \"isa\": \"%s\", \"faces\": %zu, \"compiler\": \"%s\"}\n",
+        RETINAFACE_VERSION_MAJOR, RETINAFACE_VERSION_MINOR, RETINAFACE_VERSION_PATCH, retinaface::to_string(detector.isa()),
+        faces,
 #if defined(__clang__)
-                "clang " __clang_version__
+        "clang " __clang_version__
 #else
-                "gcc " __VERSION__
+        "gcc " __VERSION__
 #endif
     );
     std::fflush(stdout);
@@ -118,7 +119,8 @@ int work(std::map<std::string, std::string> arguments) {
             const retinaface::RawOutputs raw = detector.forward(image, *workspace);
             std::ofstream out(what, std::ios::binary);
             for (const retinaface::Span<const float> values : {raw.class_logits, raw.boxes, raw.landmarks})
-                out.write(reinterpret_cast<const char*>(values.data()), static_cast<std::streamsize>(values.size() * sizeof(float)));
+                out.write(reinterpret_cast<const char*>(values.data()),
+                          static_cast<std::streamsize>(values.size() * sizeof(float)));
             std::printf("{\"anchors\": %d}\n", raw.anchors.size());
         } else if (command == "memory") {
             std::printf("{\"peak_kib\": %ld, \"base_kib\": %ld, \"weights_kib\": %ld}\n", peak_kib, base_kib, weights_kib);

@@ -32,7 +32,8 @@ inline std::vector<IsaPeak> available_isas() {
     for (const Isa isa : {Isa::avx512, Isa::avx2, Isa::neon, Isa::portable}) {
         if (!retinaface::available(isa)) continue;
         isas.push_back({isa, measured_peak(isa)});
-        benchmark::AddCustomContext(std::string("peak_gflops_") + retinaface::to_string(isa), std::to_string(isas.back().flops / 1e9));
+        benchmark::AddCustomContext(std::string("peak_gflops_") + retinaface::to_string(isa),
+                                    std::to_string(isas.back().flops / 1e9));
     }
     benchmark::AddCustomContext("isa", isas.empty() ? "none" : retinaface::to_string(isas.front().isa));
     benchmark::AddCustomContext("compiler", compiler());

@@ -30,9 +30,10 @@ struct Shape : retinaface::passes::Description {
     }
 
     bool same_work(const Shape& other) const {
-        return kernel == other.kernel && in.size() == other.in.size() && in.width == other.in.width && out.size() == other.out.size() &&
-               out.channels == other.out.channels && stride == other.stride && first_channels == other.first_channels &&
-               upsampled == other.upsampled && streamed == other.streamed && banded == other.banded && on_demand == other.on_demand;
+        return kernel == other.kernel && in.size() == other.in.size() && in.width == other.in.width &&
+               out.size() == other.out.size() && out.channels == other.out.channels && stride == other.stride &&
+               first_channels == other.first_channels && upsampled == other.upsampled && streamed == other.streamed &&
+               banded == other.banded && on_demand == other.on_demand;
     }
 };
 

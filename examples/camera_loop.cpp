@@ -20,7 +20,8 @@ int main(int argc, char** argv) {
     for (int number = 0; std::fread(frame.data(), 1, frame.size(), stdin) == frame.size(); ++number) {
         const retinaface::ImageView view = retinaface::nv12_view(frame.data(), width, height, retinaface::YuvRange::video);
         for (const retinaface::Face& face : detector.detect(view, workspace))
-            std::printf("frame %d: %.3f at %.0f %.0f %.0f %.0f\n", number, static_cast<double>(face.score), static_cast<double>(face.box.x1),
-                        static_cast<double>(face.box.y1), static_cast<double>(face.box.x2), static_cast<double>(face.box.y2));
+            std::printf("frame %d: %.3f at %.0f %.0f %.0f %.0f\n", number, static_cast<double>(face.score),
+                        static_cast<double>(face.box.x1), static_cast<double>(face.box.y1), static_cast<double>(face.box.x2),
+                        static_cast<double>(face.box.y2));
     }
 }

@@ -39,7 +39,9 @@ int main() {
         for (std::size_t i = 0; i < size; ++i) tensor.values[i] = 0.2f * std::sin(static_cast<float>(7 * i + tensors.size()));
         tensors.push_back(std::move(tensor));
     };
-    const auto conv = [&](const std::string& name, int out, int in, int k) { add(name + ".weight", {out, in, k, k}), add(name + ".bias", {out}); };
+    const auto conv = [&](const std::string& name, int out, int in, int k) {
+        add(name + ".weight", {out, in, k, k}), add(name + ".bias", {out});
+    };
     conv("layer0", 8, 3, 3);
     conv("layer1.depthwise", 8, 1, 3), conv("layer1.pointwise", 16, 8, 1);
     conv("layer2.depthwise", 16, 1, 3), conv("layer2.pointwise", 32, 16, 1);
@@ -48,7 +50,8 @@ int main() {
 
     const std::vector<std::uint8_t> rgb(3 * 61 * 45, 90);
     const layers::Pixels image{{rgb.data(), 61, 45}, 45, 61, {0, 0, 0}, false};
-    for (const passes::Description& d : passes::describe(network, 61, 45)) std::printf("%-18s %s\n", d.name.c_str(), d.kernel.c_str());
+    for (const passes::Description& d : passes::describe(network, 61, 45))
+        std::printf("%-18s %s\n", d.name.c_str(), d.kernel.c_str());
 
     std::vector<float> traced;  // one operation after the other, nothing fused
     passes::trace(network, image, [&](const std::string& name, const layers::Map& map) {

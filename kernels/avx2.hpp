@@ -14,6 +14,8 @@ RETINAFACE_BEGIN_NAMESPACE
 namespace kernels {
 RETINAFACE_TARGET_BEGIN("avx2,fma")
 namespace avx2 {
+// Bodies build on each other in this order.
+// clang-format off
 #include "avx2/vec.hpp"
 
 #include "generic/common.inl"
@@ -30,6 +32,7 @@ namespace avx2 {
 #include "avx2/yuv.inl"
 #include "avx2/warp.inl"
 #include "generic/pixel_set.inl"
+// clang-format on
 }  // namespace avx2
 RETINAFACE_TARGET_END
 }  // namespace kernels

@@ -15,6 +15,8 @@ RETINAFACE_BEGIN_NAMESPACE
 namespace kernels {
 RETINAFACE_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
 namespace avx512 {
+// Bodies build on each other in this order.
+// clang-format off
 #include "avx512/vec.hpp"
 
 #include "generic/common.inl"
@@ -39,6 +41,7 @@ inline Kernel get(Tag<Kernel> kernel) {
 #include "avx2/yuv.inl"
 #include "avx2/warp.inl"
 #include "generic/pixel_set.inl"
+// clang-format on
 #endif
 }  // namespace avx512
 RETINAFACE_TARGET_END

@@ -78,15 +78,15 @@
 
 #define RETINAFACE_JOIN_(a, b, c, d, e, f, g, h) v##a##_##b##_##c##_##d##_##e##_##f##_##g##_##h
 #define RETINAFACE_JOIN(a, b, c, d, e, f, g, h) RETINAFACE_JOIN_(a, b, c, d, e, f, g, h)
-#define RETINAFACE_ABI                                                                                                    \
-    RETINAFACE_JOIN(RETINAFACE_VERSION_MAJOR, RETINAFACE_VERSION_MINOR, RETINAFACE_VERSION_PATCH, RETINAFACE_BASELINE,    \
+#define RETINAFACE_ABI                                                                                                 \
+    RETINAFACE_JOIN(RETINAFACE_VERSION_MAJOR, RETINAFACE_VERSION_MINOR, RETINAFACE_VERSION_PATCH, RETINAFACE_BASELINE, \
                     RETINAFACE_DISPATCH_TAG, RETINAFACE_PORTABLE_TAG, RETINAFACE_WEIGHTS_TAG, RETINAFACE_ERRORS_TAG)
 
-#define RETINAFACE_BEGIN_NAMESPACE                                                                                        \
-    namespace retinaface {                                                                                                \
+#define RETINAFACE_BEGIN_NAMESPACE \
+    namespace retinaface {         \
     inline namespace RETINAFACE_ABI {
-#define RETINAFACE_END_NAMESPACE                                                                                          \
-    }                                                                                                                     \
+#define RETINAFACE_END_NAMESPACE \
+    }                            \
     }
 
 // A loop over registers must be unrolled at -O2 too, or the registers become memory.
@@ -101,7 +101,8 @@
 // A target region: functions and templates defined between BEGIN and END may use that instruction set, whatever the compiler's flags.
 #define RETINAFACE_PRAGMA(x) _Pragma(#x)
 #if defined(__clang__)
-#define RETINAFACE_TARGET_BEGIN(features) RETINAFACE_PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))
+#define RETINAFACE_TARGET_BEGIN(features) \
+    RETINAFACE_PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))
 #define RETINAFACE_TARGET_END _Pragma("clang attribute pop")
 #elif defined(__GNUC__)
 #define RETINAFACE_TARGET_BEGIN(features) _Pragma("GCC push_options") RETINAFACE_PRAGMA(GCC target(features))

@@ -17,7 +17,7 @@ struct CsrView {
     const float* values;
 };
 
-/// Features of a vertex are [faces][channels], channels a multiple of 8 with zeros behind the true ones; maps are [vertices] of those.
+/// Features of a vertex are [faces][channels], channels a multiple of 8 with zeros after the true ones; maps are [vertices] of those.
 ///
 /// Weights' columns and biases are padded with zeros up to a whole vector, GraphConv::width.
 ///

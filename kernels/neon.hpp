@@ -14,6 +14,8 @@
 RETINAFACE_BEGIN_NAMESPACE
 namespace kernels {
 namespace neon {
+// Bodies build on each other in this order.
+// clang-format off
 #include "neon/vec.hpp"
 
 #include "generic/common.inl"
@@ -30,6 +32,7 @@ namespace neon {
 #include "neon/yuv.inl"
 #include "generic/warp_plain.inl"
 #include "generic/pixel_set.inl"
+// clang-format on
 }  // namespace neon
 }  // namespace kernels
 RETINAFACE_END_NAMESPACE

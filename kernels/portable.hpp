@@ -15,6 +15,8 @@
 RETINAFACE_BEGIN_NAMESPACE
 namespace kernels {
 namespace portable {
+// Bodies build on each other in this order.
+// clang-format off
 #include "portable/vec.hpp"
 
 #include "generic/common.inl"
@@ -31,6 +33,7 @@ namespace portable {
 #include "generic/yuv_plain.inl"
 #include "generic/warp_plain.inl"
 #include "generic/pixel_set.inl"
+// clang-format on
 }  // namespace portable
 }  // namespace kernels
 RETINAFACE_END_NAMESPACE

@@ -53,8 +53,9 @@ inline void dwconv3x3(const DepthwiseConv3x3Args& d) {
                     for (int kx = 0; kx < 3; ++kx) {
                         const int column = x * d.stride + kx - 1;
                         if (column < 0 || column >= d.width_in) continue;
-                        sum += static_cast<double>(d.rows[y * d.stride + ky][static_cast<std::ptrdiff_t>(column) * d.channels + c]) *
-                               static_cast<double>(d.weights[(ky * 3 + kx) * d.channels + c]);
+                        sum +=
+                            static_cast<double>(d.rows[y * d.stride + ky][static_cast<std::ptrdiff_t>(column) * d.channels + c]) *
+                            static_cast<double>(d.weights[(ky * 3 + kx) * d.channels + c]);
                     }
                 }
                 *dst++ = static_cast<float>(activate(sum, d.slope));
@@ -75,7 +76,8 @@ inline void gemm(const GemmArgs& g) {
         for (int j = 0; j < g.n; ++j) {
             double sum = static_cast<double>(g.bias[j]);
             for (int p = 0; p < g.k; ++p)
-                sum += static_cast<double>(g.a[i * g.lda + p]) * static_cast<double>(g.b[static_cast<std::ptrdiff_t>(j) * g.k + p]);
+                sum +=
+                    static_cast<double>(g.a[i * g.lda + p]) * static_cast<double>(g.b[static_cast<std::ptrdiff_t>(j) * g.k + p]);
             double y = activate(sum, g.slope);
             if (g.add != nullptr) y += static_cast<double>(g.add[i / 2 * g.ld_add + j]);
             g.c[i * g.ldc + j] = static_cast<float>(y);
@@ -138,6 +140,8 @@ inline void class_logits(const ClassLogitsArgs& a) {
     }
 }
 
+// Bodies build on each other in this order.
+// clang-format off
 #include "generic/set.inl"
 
 #include "generic/yuv.inl"
@@ -145,6 +149,7 @@ inline void class_logits(const ClassLogitsArgs& a) {
 #include "generic/yuv_plain.inl"
 #include "generic/warp_plain.inl"
 #include "generic/pixel_set.inl"
+// clang-format on
 
 }  // namespace reference
 }  // namespace kernels

@@ -58,8 +58,9 @@ struct Stem {
 
 /// Depthwise 3x3 convolution, padding 1, one output row or two neighbouring ones, which read the input rows they share once.
 struct DepthwiseConv3x3Args {
-    const float* rows[5];  ///< the 3 + (rows_out - 1) * stride input rows, [width_in][C] each; a row outside the map points at zeros
-    int rows_out;          ///< 1 or 2
+    const float*
+        rows[5];   ///< the 3 + (rows_out - 1) * stride input rows, [width_in][C] each; a row outside the map points at zeros
+    int rows_out;  ///< 1 or 2
     int width_in;
     int width_out;  ///< ceil(width_in / stride)
     int channels;

@@ -42,7 +42,7 @@ private:
 
 inline bool same_bits(float a, float b) { return std::memcmp(&a, &b, sizeof a) == 0; }
 
-/// Input of a kernel that ends where its memory ends (so that AddressSanitizer sees a read behind it), `offset` floats from the
+/// Input of a kernel that ends where its memory ends (so that AddressSanitizer sees a read after it), `offset` floats from the
 /// boundary of 16 that the allocator gives.
 class Input {
 public:
@@ -62,7 +62,8 @@ class Output {
 public:
     static constexpr std::size_t kGuard = 64;  // more than any vector
 
-    Output(std::size_t count, int offset) : offset_(static_cast<std::size_t>(offset)), storage_(count + 2 * kGuard + offset_, canary()) {}
+    Output(std::size_t count, int offset)
+        : offset_(static_cast<std::size_t>(offset)), storage_(count + 2 * kGuard + offset_, canary()) {}
 
     float* data() { return storage_.data() + kGuard + offset_; }
     const float* data() const { return storage_.data() + kGuard + offset_; }

@@ -140,8 +140,8 @@ inline CameraFrame frame_of(const retinaface::ImageView& rgb, retinaface::PixelF
             std::size_t i = 0;
             for (int y = y0; y < std::min(y0 + block_height, rgb.height); ++y)
                 for (int x = x0; x < std::min(x0 + 2, rgb.width); ++x, ++i)
-                    frame.set(x, y, rounded(full ? luma[i] * 255 : 16 + luma[i] * 219), rounded(128 + cb / count * (full ? 255 : 224)),
-                              rounded(128 + cr / count * (full ? 255 : 224)));
+                    frame.set(x, y, rounded(full ? luma[i] * 255 : 16 + luma[i] * 219),
+                              rounded(128 + cb / count * (full ? 255 : 224)), rounded(128 + cr / count * (full ? 255 : 224)));
         }
     return frame;
 }

@@ -47,7 +47,7 @@ inline Picture rgb_picture(int width, int height, std::vector<std::uint8_t> byte
     return picture;
 }
 
-/// The packed rgb8 picture in another format, `padding` bytes (never 0) behind each row, upside down in memory on demand. Memory
+/// The packed rgb8 picture in another format, `padding` bytes (never 0) after each row, upside down in memory on demand. Memory
 /// ends with the last pixel.
 inline Picture converted(const Picture& rgb, retinaface::PixelFormat format, int padding, bool bottom_up) {
     using retinaface::PixelFormat;
@@ -64,7 +64,8 @@ inline Picture converted(const Picture& rgb, retinaface::PixelFormat format, int
     for (int y = 0; y < rgb.height; ++y) {
         for (int x = 0; x < rgb.width; ++x) {
             const std::uint8_t* from = rgb.bytes.data() + (static_cast<std::ptrdiff_t>(y) * rgb.width + x) * 3;
-            std::uint8_t* to = out.bytes.data() + out.first + y * (bottom_up ? -pitch : pitch) + static_cast<std::ptrdiff_t>(x) * channels;
+            std::uint8_t* to =
+                out.bytes.data() + out.first + y * (bottom_up ? -pitch : pitch) + static_cast<std::ptrdiff_t>(x) * channels;
             const bool swapped = format == PixelFormat::bgr8 || format == PixelFormat::bgra8;
             for (int c = 0; c < channels && c < 3; ++c) to[c] = from[swapped ? 2 - c : c];
             if (channels == 4) to[3] = static_cast<std::uint8_t>(random.below(256));

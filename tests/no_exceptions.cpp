@@ -67,9 +67,10 @@ int main(int argc, char** argv) {
     const Result<Span<const Face>> decoded = (*threaded).try_decode(*outputs, second);
     const Result<std::vector<Face>> own = (*threaded).try_detect(image);
     expect(faces && decoded && own && same(*faces, *decoded) && same(*faces, *own), "the same faces in every way");
-    expect_error((*detector).try_detect(ImageView(pixels.data(), 0, 9)), ErrorCode::invalid_argument, "1..65536", "an image of no width");
-    expect_error((*detector).try_detect(ImageView(pixels.data(), 160, 121, PixelFormat::rgb8, 0, pixels.size())), ErrorCode::invalid_argument,
-                 "cut short", "a short frame");
+    expect_error((*detector).try_detect(ImageView(pixels.data(), 0, 9)), ErrorCode::invalid_argument, "1..65536",
+                 "an image of no width");
+    expect_error((*detector).try_detect(ImageView(pixels.data(), 160, 121, PixelFormat::rgb8, 0, pixels.size())),
+                 ErrorCode::invalid_argument, "cut short", "a short frame");
     RawOutputs cut = *outputs;
     cut.boxes = {cut.boxes.data(), 3};
     expect_error((*detector).try_decode(cut, workspace), ErrorCode::invalid_argument, "decode", "short spans");

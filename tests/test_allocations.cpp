@@ -17,7 +17,8 @@ using namespace retinaface_test;
 using namespace retinaface;
 
 TEST_CASE("detect, forward and decode allocate nothing at a size already seen") {
-    const Picture pictures[] = {random_picture(129, 97, 1), random_picture(64, 48, 2), random_picture(9, 160, 3), random_picture(300, 7, 4)};
+    const Picture pictures[] = {random_picture(129, 97, 1), random_picture(64, 48, 2), random_picture(9, 160, 3),
+                                random_picture(300, 7, 4)};
     for (const char* profile : {"biubug6", "insightface"}) {
         for (const int threads : {1, 3}) {
             for (const SizePolicy size : {SizePolicy::original(), SizePolicy::longest_side(60), SizePolicy::exact(150, 110)}) {
@@ -40,7 +41,8 @@ TEST_CASE("detect, forward and decode allocate nothing at a size already seen") 
                 CHECK(allocations_of(detect_all) == 0);
                 CHECK(allocations_of(detect_all) == 0);
                 const auto forward_all = [&] {
-                    for (const Picture& picture : pictures) detector.decode(detector.forward(picture.view(), workspace), decoding);
+                    for (const Picture& picture : pictures)
+                        detector.decode(detector.forward(picture.view(), workspace), decoding);
                 };
                 forward_all();
                 CHECK(allocations_of(forward_all) == 0);

@@ -71,7 +71,8 @@ TEST_CASE("files the format allows are read") {
         CHECK(&w.tensors()[2] == c);
         CHECK(w.find("d") == nullptr);
     };
-    const std::string a = entry("a", "F32", "[2]", "[0,8]"), b = entry("b", "F16", "[2,1]", "[8,12]"), c = entry("c", "U8", "[3]", "[12,15]");
+    const std::string a = entry("a", "F32", "[2]", "[0,8]"), b = entry("b", "F16", "[2,1]", "[8,12]"),
+                      c = entry("c", "U8", "[3]", "[12,15]");
     const auto metadata = [](const char* key, const std::string& value) {
         return [=](const Weights& w) {
             CHECK(w.metadata(key) == value);
@@ -86,10 +87,13 @@ TEST_CASE("files the format allows are read") {
         {"header in another order", "{" + c + "," + a + "," + b + "}", kData, all_three},
         {"metadata last", "{" + b + "," + c + "," + a + ",\"__metadata__\":{\"k\":\"v\"}}", kData, all_three},
         {"keys of a tensor in another order",
-         "{\"a\":{\"data_offsets\":[0,8],\"shape\":[2],\"dtype\":\"F32\"}," + b + ",\"c\":{\"shape\":[3],\"data_offsets\":[12,15],\"dtype\":\"U8\"}}",
+         "{\"a\":{\"data_offsets\":[0,8],\"shape\":[2],\"dtype\":\"F32\"}," + b +
+             ",\"c\":{\"shape\":[3],\"data_offsets\":[12,15],\"dtype\":\"U8\"}}",
          kData, all_three},
         {"trailing spaces", "{" + a + "," + b + "," + c + "}       ", kData, all_three},
-        {"white space between tokens", "{ \"a\" :\n{\t\"dtype\" : \"F32\" , \"shape\" : [ 2 ] ,\r\n\"data_offsets\" : [ 0 , 8 ] } ," + b + "," + c + "\n}", kData, all_three},
+        {"white space between tokens",
+         "{ \"a\" :\n{\t\"dtype\" : \"F32\" , \"shape\" : [ 2 ] ,\r\n\"data_offsets\" : [ 0 , 8 ] } ," + b + "," + c + "\n}",
+         kData, all_three},
         {"nothing", "{}", {}, [](const Weights& w) { CHECK((w.tensors().empty() && w.metadata().empty())); }},
         {"metadata alone", "{\"__metadata__\":{\"key\":\"value\"}}", {}, metadata("key", "value")},
         {"empty metadata", "{\"__metadata__\":{}}", {}, [](const Weights& w) { CHECK(w.metadata().empty()); }},
@@ -103,11 +107,14 @@ TEST_CASE("files the format allows are read") {
         {"an escaped zero", R"({"__metadata__":{"k":"a\u0000b"}})", {}, metadata("k", std::string("a\0b", 3))},
         {"a scalar", "{" + entry("a", "F32", "[]", "[0,4]") + "}", float_bytes({3.25f}), values_of({3.25f})},
         {"eight dimensions", "{" + entry("a", "F32", "[1,1,1,1,1,1,1,2]", "[0,8]") + "}", float_bytes({1, 2}), values_of({1, 2})},
-        {"a tensor of no values", "{" + entry("z", "F32", "[0,5]", "[4,4]") + "," + entry("a", "F32", "[1]", "[0,4]") + "}", float_bytes({1}), values_of({1})},
-        {"no values amid others", "{" + entry("a", "F32", "[1]", "[0,4]") + "," + entry("z", "U8", "[0]", "[0,0]") + "}", float_bytes({1}), values_of({1})},
-        {"extreme finite values", "{" + entry("a", "F32", "[3]", "[0,12]") + "}", float_bytes({3.402823466e38f, 1.4e-45f, -0.0f}), values_of({3.402823466e38f, 1.4e-45f, -0.0f})},
-        {"halves at an odd offset", "{" + entry("u", "U8", "[1]", "[0,1]") + "," + entry("a", "F16", "[2]", "[1,5]") + "}", Bytes{9, 0xFF, 0x7B, 0xFF, 0x83},
-         values_of({65504.0f, -std::ldexp(1023.0f, -24)})},
+        {"a tensor of no values", "{" + entry("z", "F32", "[0,5]", "[4,4]") + "," + entry("a", "F32", "[1]", "[0,4]") + "}",
+         float_bytes({1}), values_of({1})},
+        {"no values amid others", "{" + entry("a", "F32", "[1]", "[0,4]") + "," + entry("z", "U8", "[0]", "[0,0]") + "}",
+         float_bytes({1}), values_of({1})},
+        {"extreme finite values", "{" + entry("a", "F32", "[3]", "[0,12]") + "}", float_bytes({3.402823466e38f, 1.4e-45f, -0.0f}),
+         values_of({3.402823466e38f, 1.4e-45f, -0.0f})},
+        {"halves at an odd offset", "{" + entry("u", "U8", "[1]", "[0,1]") + "," + entry("a", "F16", "[2]", "[1,5]") + "}",
+         Bytes{9, 0xFF, 0x7B, 0xFF, 0x83}, values_of({65504.0f, -std::ldexp(1023.0f, -24)})},
     };
     for (const GoodFile& file : files) {
         CAPTURE(std::string(file.name));
@@ -166,9 +173,11 @@ std::vector<BrokenFile> broken_files() {
     return {
         {"empty", {}, "expected at least 8 bytes, found 0"},
         {"seven bytes", Bytes(7), "expected at least 8 bytes, found 7"},
-        {"a text", raw("Once upon a time there was a file."), "bytes, at most 1048576 are accepted (not a safetensors file, or damaged?)"},
+        {"a text", raw("Once upon a time there was a file."),
+         "bytes, at most 1048576 are accepted (not a safetensors file, or damaged?)"},
         {"a header length of 2^64 - 1", long_length, "header of 18446744073709551615 bytes, at most"},
-        {"a header over the limit", header("{}" + std::string(std::size_t{1} << 20, ' ')), "header of 1048578 bytes, at most 1048576"},
+        {"a header over the limit", header("{}" + std::string(std::size_t{1} << 20, ' ')),
+         "header of 1048578 bytes, at most 1048576"},
         {"a header past the end", past_end, "header of 3 bytes runs past the end: 2 bytes follow (truncated or damaged?)"},
         {"no header", header(""), "header: expected '{' as its first byte"},
         {"an array", header("[]"), "header: expected '{' as its first byte"},
@@ -197,13 +206,16 @@ std::vector<BrokenFile> broken_files() {
         {"two high surrogates", value("\\ud800\\ud800"), "byte 34: lone surrogate in metadata 'k'"},
         {"the last control character", value("ab\x1F"), "byte 25: control character in a string of metadata 'k'"},
         {"the last high surrogate alone", value("xyz\\udbff"), "lone surrogate in metadata 'k'"},
-        {"a high surrogate before a code point past the low ones", value("--\\ud800\\ue000"), "byte 36: lone surrogate in metadata 'k'"},
+        {"a high surrogate before a code point past the low ones", value("--\\ud800\\ue000"),
+         "byte 36: lone surrogate in metadata 'k'"},
         {"a low surrogate", value("x\\udc00"), "byte 29: lone surrogate in metadata 'k'"},
         {"a tensor twice", header("{" + a + "," + a + "}", eight), "duplicate key 'a' in the header"},
-        {"a tensor twice by escape", header("{" + a + ",\"\\u0061\":" + a.substr(4) + "}", eight), "duplicate key 'a' in the header"},
+        {"a tensor twice by escape", header("{" + a + ",\"\\u0061\":" + a.substr(4) + "}", eight),
+         "duplicate key 'a' in the header"},
         {"metadata twice", header("{\"__metadata__\":{},\"__metadata__\":{}}"), "duplicate key '__metadata__' in the header"},
         {"a metadata key twice", header("{\"__metadata__\":{\"k\":\"1\",\"k\":\"2\"}}"), "duplicate key 'k' in __metadata__"},
-        {"dtype twice", header("{\"a\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", eight), "duplicate key 'dtype' in tensor 'a'"},
+        {"dtype twice", header("{\"a\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", eight),
+         "duplicate key 'dtype' in tensor 'a'"},
         {"a number as metadata", header("{\"__metadata__\":{\"k\":1}}"), "expected a string for metadata 'k'"},
         {"null as metadata", header("{\"__metadata__\":{\"key\":null}}"), "expected a string for metadata 'key'"},
         {"a string for metadata", header("{\"__metadata__\":\"x\"}"), "expected '{' at the start of __metadata__"},
@@ -220,22 +232,31 @@ std::vector<BrokenFile> broken_files() {
         {"a fraction", tensor("F32", "[2.0]", "[0,8]", eight), "expected ']' at the end of shape of tensor 'a'"},
         {"an exponent", tensor("F32", "[2e0]", "[0, 8]", eight), "byte 30: expected ']' at the end of shape of tensor 'a'"},
         {"a leading zero", tensor("F32", "[02]", "[0,8]", eight), "leading zero in shape of tensor 'a'"},
-        {"a number past 2^53", tensor("F32", "[99999999999999999999]", "[0,8]", eight), "number too large in shape of tensor 'a'"},
+        {"a number past 2^53", tensor("F32", "[99999999999999999999]", "[0,8]", eight),
+         "number too large in shape of tensor 'a'"},
         {"nine dimensions", tensor("F32", "[2,1,1,1,1,1,1,1,1]", "[0,8]", eight), "more than 8 numbers in shape of tensor 'a'"},
-        {"a comma before the bracket", tensor("F32", "[2,]", "[0,8]", eight), "byte 31: expected a non-negative integer in shape"},
+        {"a comma before the bracket", tensor("F32", "[2,]", "[0,8]", eight),
+         "byte 31: expected a non-negative integer in shape"},
         {"a nested shape", tensor("F32", "[[2]]", "[0,8]", eight), "byte 29: expected a non-negative integer in shape"},
         {"an unclosed shape", header("{\"a\":{\"shape\":[2"), "expected ']' at the end of shape of tensor 'a'"},
         {"one offset", tensor("F32", "[2]", "[8]", eight), "data_offsets must be 2 numbers, found 1"},
         {"no offset", tensor("F32", "[2]", "[]", eight), "data_offsets must be 2 numbers, found 0"},
         {"three offsets", tensor("F32", "[2]", "[0,8,8]", eight), "more than 2 numbers in data_offsets of tensor 'a'"},
         {"offsets backwards", tensor("F32", "[2]", "[8,0]", eight), "data_offsets run backwards: [8, 0]"},
-        {"too few bytes for the shape", tensor("F32", "[3]", "[0,8]", eight), "shape [3] of F32 takes 12 bytes, data_offsets span 8"},
-        {"too many bytes for the shape", tensor("F16", "[3]", "[0,8]", eight), "shape [3] of F16 takes 6 bytes, data_offsets span 8"},
-        {"a shape over the limit", tensor("F32", "[1073741824,1073741824]", "[0,8]", eight), "shape [1073741824, 1073741824] is too large"},
-        {"a shape that overflows", tensor("U8", "[4294967296,4294967296]", "[0,0]", {}), "shape [4294967296, 4294967296] is too large"},
-        {"overlapping tensors", header("{" + a + "," + entry("b", "F32", "[1]", "[4,8]") + "}", eight), "tensor 'b': overlaps the tensor before it (starts at 4, expected 8)"},
-        {"the same bytes twice", header("{" + a + "," + entry("c", "F32", "[2]", "[0,8]") + "}", eight), "overlaps the tensor before it (starts at 0, expected 8)"},
-        {"a gap", header("{" + entry("a", "F32", "[1]", "[0,4]") + "," + entry("b", "F32", "[1]", "[8,12]") + "}", Bytes(12)), "tensor 'b': gap of 4 bytes before it"},
+        {"too few bytes for the shape", tensor("F32", "[3]", "[0,8]", eight),
+         "shape [3] of F32 takes 12 bytes, data_offsets span 8"},
+        {"too many bytes for the shape", tensor("F16", "[3]", "[0,8]", eight),
+         "shape [3] of F16 takes 6 bytes, data_offsets span 8"},
+        {"a shape over the limit", tensor("F32", "[1073741824,1073741824]", "[0,8]", eight),
+         "shape [1073741824, 1073741824] is too large"},
+        {"a shape that overflows", tensor("U8", "[4294967296,4294967296]", "[0,0]", {}),
+         "shape [4294967296, 4294967296] is too large"},
+        {"overlapping tensors", header("{" + a + "," + entry("b", "F32", "[1]", "[4,8]") + "}", eight),
+         "tensor 'b': overlaps the tensor before it (starts at 4, expected 8)"},
+        {"the same bytes twice", header("{" + a + "," + entry("c", "F32", "[2]", "[0,8]") + "}", eight),
+         "overlaps the tensor before it (starts at 0, expected 8)"},
+        {"a gap", header("{" + entry("a", "F32", "[1]", "[0,4]") + "," + entry("b", "F32", "[1]", "[8,12]") + "}", Bytes(12)),
+         "tensor 'b': gap of 4 bytes before it"},
         {"a gap at the start", tensor("F32", "[1]", "[4,8]", eight), "tensor 'a': gap of 4 bytes before it"},
         {"data cut short", tensor("F32", "[2]", "[0,8]", Bytes(7)), "tensor 'a': ends at byte 8 of 7 (truncated?)"},
         {"a byte too many", tensor("F32", "[2]", "[0,8]", Bytes(9)), "1 bytes behind the last tensor"},
@@ -243,7 +264,8 @@ std::vector<BrokenFile> broken_files() {
         {"NaN", tensor("F32", "[2]", "[0,8]", float_bytes({1, std::nanf("")})), "tensor 'a': value 1 is not finite"},
         {"infinity", tensor("F32", "[2]", "[0,8]", float_bytes({infinity, 1})), "tensor 'a': value 0 is not finite"},
         {"an infinite half", tensor("F16", "[3]", "[0,6]", Bytes{0, 0, 0, 0, 0x00, 0xFC}), "tensor 'a': value 2 is not finite"},
-        {"a half that is no number", tensor("F16", "[4]", "[0,8]", Bytes{0, 0, 0, 0, 0, 0, 0x01, 0x7C}), "tensor 'a': value 3 is not finite"},
+        {"a half that is no number", tensor("F16", "[4]", "[0,8]", Bytes{0, 0, 0, 0, 0, 0, 0x01, 0x7C}),
+         "tensor 'a': value 3 is not finite"},
     };
 }
 
@@ -290,7 +312,8 @@ TEST_CASE("every beginning of a file is refused") {
     const std::size_t header = file.size() - 8 - kData.size();
     for (std::size_t size = 0; size + 2 < header; ++size) {  // without its closing brace
         CAPTURE(size);
-        const Bytes cut = archive_bytes(std::string(file.begin() + 8, file.begin() + 8 + static_cast<std::ptrdiff_t>(size)), kData);
+        const Bytes cut =
+            archive_bytes(std::string(file.begin() + 8, file.begin() + 8 + static_cast<std::ptrdiff_t>(size)), kData);
         CHECK_FALSE(Weights::try_from_memory(cut.data(), cut.size()).has_value());
     }
 }
@@ -317,9 +340,12 @@ TEST_CASE("any byte changed gives an error or a file, never harm") {
 struct TemporaryFile {
     std::filesystem::path path;
     explicit TemporaryFile(const Bytes& bytes) {
-        path = std::filesystem::temp_directory_path() / ("retinaface_test_archive_" + std::to_string(std::hash<std::string>{}(std::to_string(
-                                                             reinterpret_cast<std::uintptr_t>(this)) + std::to_string(std::clock()))));
-        std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+        path = std::filesystem::temp_directory_path() /
+               ("retinaface_test_archive_" +
+                std::to_string(std::hash<std::string>{}(std::to_string(reinterpret_cast<std::uintptr_t>(this)) +
+                                                        std::to_string(std::clock()))));
+        std::ofstream(path, std::ios::binary)
+            .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
     }
     ~TemporaryFile() {
         std::error_code ignored;
@@ -333,8 +359,9 @@ TEST_CASE("files are read, and what cannot be is named") {
 
     // Larger than one read.
     const std::size_t count = (std::size_t{3} << 20) / 4 + 1;
-    const TemporaryFile large(archive_bytes("{" + entry("a", "F32", "[" + std::to_string(count) + "]", "[0," + std::to_string(4 * count) + "]") + "}",
-                                            Bytes(4 * count)));
+    const TemporaryFile large(
+        archive_bytes("{" + entry("a", "F32", "[" + std::to_string(count) + "]", "[0," + std::to_string(4 * count) + "]") + "}",
+                      Bytes(4 * count)));
     CHECK(Weights::load(large.path.string()).find("a")->values.size() == count);
 
     struct BadPath {
@@ -403,8 +430,10 @@ TEST_CASE("any bit that flips in a file with a hash is an error that says damage
     };
     // The length of the header, and where the hash and the format are said; then anywhere in the header, and anywhere.
     for (std::size_t bit = 0; bit < 8 * (8 + 128); ++bit) flip(bit);
-    for (int i = 0; i < (trimmed() ? 50 : 500); ++i) flip(8 * 8 + static_cast<std::size_t>(random.below(static_cast<int>(8 * header))));
-    for (int i = 0; i < (trimmed() ? 50 : 2000); ++i) flip(static_cast<std::size_t>(random.below(static_cast<int>(8 * good.size()))));
+    for (int i = 0; i < (trimmed() ? 50 : 500); ++i)
+        flip(8 * 8 + static_cast<std::size_t>(random.below(static_cast<int>(8 * header))));
+    for (int i = 0; i < (trimmed() ? 50 : 2000); ++i)
+        flip(static_cast<std::size_t>(random.below(static_cast<int>(8 * good.size()))));
     CHECK(parse(changed).has_hash());
 
     // Cut short or longer.
@@ -435,7 +464,8 @@ TEST_CASE("the embedded weights are the shipped file") {
     CHECK(bytes == read_file(source_file("weights/retinaface_mobilenet025.safetensors")));
     CHECK(parse(bytes).has_hash());
     CHECK(Weights::from_embedded(file).has_hash());
-    CHECK(Weights::try_from_embedded({file.chunks, file.chunk_count, file.byte_size + 1}).error().code() == ErrorCode::bad_format);
+    CHECK(Weights::try_from_embedded({file.chunks, file.chunk_count, file.byte_size + 1}).error().code() ==
+          ErrorCode::bad_format);
 }
 
 TEST_CASE("metadata that is missing is named") {

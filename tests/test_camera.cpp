@@ -53,7 +53,8 @@ TEST_CASE("every colour is that of the formula") {
                 CameraFrame frame(PixelFormat::yuyv, 256, 1, range);
                 for (int y = 0; y < 256; ++y) frame.set(y, 0, y, u, v);
                 const ImageView rgb = upright.convert(frame.view(), Rotation::none);
-                same = same && packed(rgb) == packed(plain.convert(frame.view(), Rotation::none, kAlone, detail::YuvKernels(Isa::reference)));
+                same = same && packed(rgb) == packed(plain.convert(frame.view(), Rotation::none, kAlone,
+                                                                   detail::YuvKernels(Isa::reference)));
                 for (int y = 0; y < 256; ++y) {
                     double expected[3];
                     exact_colour(range, y, u, v, expected);
@@ -71,7 +72,8 @@ TEST_CASE("every colour is that of the formula") {
         for (const int y : {black, white}) {
             CameraFrame frame(PixelFormat::nv12, 2, 2, range);
             for (int i = 0; i < 4; ++i) frame.set(i % 2, i / 2, y, 128, 128);
-            for (const std::uint8_t value : packed(upright.convert(frame.view(), Rotation::none))) CHECK(value == (y == black ? 0 : 255));
+            for (const std::uint8_t value : packed(upright.convert(frame.view(), Rotation::none)))
+                CHECK(value == (y == black ? 0 : 255));
         }
     }
 }
@@ -101,7 +103,8 @@ TEST_CASE("every layout of memory gives the same picture, with and without vecto
                                 for (int c = 0; c < 3; ++c) most = std::max(most, std::abs(rgb.row(y)[3 * x + c] - expected[c]));
                             }
                         CHECK(most <= kRounding);
-                        CHECK(packed(rgb) == packed(plain.convert(frame.view(), Rotation::none, kAlone, detail::YuvKernels(Isa::reference))));
+                        CHECK(packed(rgb) ==
+                              packed(plain.convert(frame.view(), Rotation::none, kAlone, detail::YuvKernels(Isa::reference))));
                     }
                 }
             }
@@ -116,6 +119,7 @@ void turned(Rotation rotation, int width, int height, int x, int y, int& to_x, i
         case Rotation::clockwise_90: to_x = height - 1 - y, to_y = x; break;
         case Rotation::clockwise_180: to_x = width - 1 - x, to_y = height - 1 - y; break;
         case Rotation::clockwise_270: to_x = y, to_y = width - 1 - x; break;
+        case Rotation::automatic: break;  // of pictures, not of a camera's frames
     }
 }
 
@@ -182,7 +186,8 @@ TEST_CASE("threads make the same picture") {
                 CAPTURE(static_cast<int>(format));
                 CAPTURE(height);
                 CAPTURE(static_cast<int>(rotation));
-                CHECK(packed(together.convert(frame.view(), rotation, parallel)) == packed(alone.convert(frame.view(), rotation)));
+                CHECK(packed(together.convert(frame.view(), rotation, parallel)) ==
+                      packed(alone.convert(frame.view(), rotation)));
             }
         }
     }
@@ -210,7 +215,8 @@ TEST_CASE("the detector finds the faces of the upright picture") {
         options.rotation = rotation;
         const Detector turning(seeded_weights(), options);
         for (const PixelFormat format : {PixelFormat::nv12, PixelFormat::yuyv, PixelFormat::rgb8}) {
-            const CameraFrame frame = random_frame(format == PixelFormat::rgb8 ? PixelFormat::nv12 : format, 129, 97, YuvRange::video, 1);
+            const CameraFrame frame =
+                random_frame(format == PixelFormat::rgb8 ? PixelFormat::nv12 : format, 129, 97, YuvRange::video, 1);
             detail::Upright colours, upright;
             ImageView view = frame.view();
             if (format == PixelFormat::rgb8) view = colours.convert(view, Rotation::none);

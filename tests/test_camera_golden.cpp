@@ -49,8 +49,8 @@ TEST_CASE("camera frames of a picture show its faces") {
                         return std::max({std::abs(face.box.x1 - other.box.x1), std::abs(face.box.y1 - other.box.y1),
                                          std::abs(face.box.x2 - other.box.x2), std::abs(face.box.y2 - other.box.y2)});
                     };
-                    const auto* nearest = std::min_element(found.begin(), found.end(),
-                                                           [&](const Face& a, const Face& b) { return distance(a) < distance(b); });
+                    const auto* nearest = std::min_element(
+                        found.begin(), found.end(), [&](const Face& a, const Face& b) { return distance(a) < distance(b); });
                     if (nearest == found.end() || distance(*nearest) > 10) {
                         // A score on the threshold may fall to either side.
                         CHECK(std::abs(face.score - options.score_threshold) < 0.05f);
@@ -63,9 +63,9 @@ TEST_CASE("camera frames of a picture show its faces") {
                         landmark = std::max({landmark, std::abs(face.landmarks[i].x - nearest->landmarks[i].x),
                                              std::abs(face.landmarks[i].y - nearest->landmarks[i].y)});
                 }
-                std::printf("%s format %d range %d: %d faces, box %.3f px, landmark %.3f px, score %.4f\n", name, static_cast<int>(format),
-                            static_cast<int>(range), matched, static_cast<double>(box), static_cast<double>(landmark),
-                            static_cast<double>(score));
+                std::printf("%s format %d range %d: %d faces, box %.3f px, landmark %.3f px, score %.4f\n", name,
+                            static_cast<int>(format), static_cast<int>(range), matched, static_cast<double>(box),
+                            static_cast<double>(landmark), static_cast<double>(score));
                 CHECK(matched > 0);
                 CHECK(box <= 1);
                 CHECK(landmark <= 1);

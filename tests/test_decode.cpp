@@ -23,7 +23,8 @@ std::vector<Anchor> listed_biubug6(int height, int width) {
         for (int i = 0; i < static_cast<int>(std::ceil(height / stride)); ++i)
             for (int j = 0; j < static_cast<int>(std::ceil(width / stride)); ++j)
                 for (const int size : sizes[level])
-                    out.push_back({static_cast<float>((j + 0.5) * stride), static_cast<float>((i + 0.5) * stride), static_cast<float>(size)});
+                    out.push_back({static_cast<float>((j + 0.5) * stride), static_cast<float>((i + 0.5) * stride),
+                                   static_cast<float>(size)});
     }
     return out;
 }
@@ -38,7 +39,8 @@ std::vector<Anchor> listed_insightface(int height, int width) {
             for (int x = 0; x < (width + stride - 1) / stride; ++x)
                 for (const auto& corner : corners[level]) {
                     const double size = corner[1] - corner[0] + 1, base = corner[0] + 0.5 * (size - 1);
-                    out.push_back({static_cast<float>(base + x * stride), static_cast<float>(base + y * stride), static_cast<float>(size)});
+                    out.push_back(
+                        {static_cast<float>(base + x * stride), static_cast<float>(base + y * stride), static_cast<float>(size)});
                 }
     }
     return out;
@@ -49,14 +51,16 @@ TEST_CASE("anchors are those of the specification, in its order") {
     struct Size {
         int width, height;
     };
-    for (const Size size : {Size{1, 1}, Size{8, 8}, Size{9, 8}, Size{33, 47}, Size{101, 67}, Size{640, 480}, Size{5000, 3}, Size{1, 5000}}) {
+    for (const Size size :
+         {Size{1, 1}, Size{8, 8}, Size{9, 8}, Size{33, 47}, Size{101, 67}, Size{640, 480}, Size{5000, 3}, Size{1, 5000}}) {
         for (const bool inclusive : {false, true}) {
             CAPTURE(size.width);
             CAPTURE(size.height);
             CAPTURE(inclusive);
             const Profile& profile = inclusive ? kInsightfaceProfile : kBiubug6Profile;
             const AnchorGrid grid(layout, size.height, size.width, profile.first_centre);
-            const std::vector<Anchor> expected = inclusive ? listed_insightface(size.height, size.width) : listed_biubug6(size.height, size.width);
+            const std::vector<Anchor> expected =
+                inclusive ? listed_insightface(size.height, size.width) : listed_biubug6(size.height, size.width);
             REQUIRE(grid.size() == static_cast<int>(expected.size()));
             CHECK(grid.cells() * 2 == grid.size());
             int wrong = 0;
@@ -91,22 +95,63 @@ TEST_CASE("boxes worked out by hand") {
     const float ln2 = 0.69314718f;
     const DecodedBox cases[] = {
         {"no deltas", kBiubug6Profile, {4, 4, 16}, {0, 0, 0, 0}, input_of(640, 480), {-4, -4, 12, 12}},
-        {"moved by 0.1 of a size each", kBiubug6Profile, {100, 60, 32}, {1, -2, 0, 0}, input_of(640, 480), {87.2f, 37.6f, 119.2f, 69.6f}},
-        {"twice and half the size", kBiubug6Profile, {100, 60, 32}, {0, 0, 5 * ln2, -5 * ln2}, input_of(640, 480), {68, 52, 132, 68}},
+        {"moved by 0.1 of a size each",
+         kBiubug6Profile,
+         {100, 60, 32},
+         {1, -2, 0, 0},
+         input_of(640, 480),
+         {87.2f, 37.6f, 119.2f, 69.6f}},
+        {"twice and half the size",
+         kBiubug6Profile,
+         {100, 60, 32},
+         {0, 0, 5 * ln2, -5 * ln2},
+         input_of(640, 480),
+         {68, 52, 132, 68}},
         {"not clipped", kBiubug6Profile, {16, 16, 512}, {0, 0, 0, 0}, input_of(20, 20), {-240, -240, 272, 272}},
-        {"scaled back", kBiubug6Profile, {100, 60, 32}, {1, -2, 0, 0}, input_of(640, 480, 2, 0.5f), {43.6f, 75.2f, 59.6f, 139.2f}},
+        {"scaled back",
+         kBiubug6Profile,
+         {100, 60, 32},
+         {1, -2, 0, 0},
+         input_of(640, 480, 2, 0.5f),
+         {43.6f, 75.2f, 59.6f, 139.2f}},
         {"paper", kPaperProfile, {100, 60, 32}, {1, -2, 5 * ln2, 0}, input_of(640, 480), {71.2f, 37.6f, 135.2f, 69.6f}},
-        {"insightface, no deltas: the anchor's inclusive corners", kInsightfaceProfile, {55.5f, 55.5f, 32}, {0, 0, 0, 0}, input_of(640, 480), {40, 40, 71, 71}},
-        {"insightface, moved by 0.25 and -0.5 of 32, twice as wide", kInsightfaceProfile, {103.5f, 103.5f, 32}, {0.25f, -0.5f, ln2, 0}, input_of(640, 480), {80, 72, 143, 103}},
-        {"insightface, clipped left and top", kInsightfaceProfile, {7.5f, 7.5f, 32}, {0, 0, 0, 0}, input_of(640, 480), {0, 0, 23, 23}},
-        {"insightface, clipped to the image, not its padding", kInsightfaceProfile, {7.5f, 7.5f, 32}, {0, 0, 0, 0}, input_of(20, 10), {0, 0, 19, 9}},
-        {"insightface, clipped, then scaled back", kInsightfaceProfile, {7.5f, 7.5f, 32}, {0, 0, 0, 0}, input_of(20, 10, 0.5f, 2), {0, 0, 38, 4.5f}},
+        {"insightface, no deltas: the anchor's inclusive corners",
+         kInsightfaceProfile,
+         {55.5f, 55.5f, 32},
+         {0, 0, 0, 0},
+         input_of(640, 480),
+         {40, 40, 71, 71}},
+        {"insightface, moved by 0.25 and -0.5 of 32, twice as wide",
+         kInsightfaceProfile,
+         {103.5f, 103.5f, 32},
+         {0.25f, -0.5f, ln2, 0},
+         input_of(640, 480),
+         {80, 72, 143, 103}},
+        {"insightface, clipped left and top",
+         kInsightfaceProfile,
+         {7.5f, 7.5f, 32},
+         {0, 0, 0, 0},
+         input_of(640, 480),
+         {0, 0, 23, 23}},
+        {"insightface, clipped to the image, not its padding",
+         kInsightfaceProfile,
+         {7.5f, 7.5f, 32},
+         {0, 0, 0, 0},
+         input_of(20, 10),
+         {0, 0, 19, 9}},
+        {"insightface, clipped, then scaled back",
+         kInsightfaceProfile,
+         {7.5f, 7.5f, 32},
+         {0, 0, 0, 0},
+         input_of(20, 10, 0.5f, 2),
+         {0, 0, 38, 4.5f}},
         {"insightface, wholly outside", kInsightfaceProfile, {7.5f, 7.5f, 16}, {-4, 0, 0, 0}, input_of(20, 20), {0, 0, 0, 15}},
     };
     for (const DecodedBox& c : cases) {
         CAPTURE(std::string(c.name));
         const Box box = detail::decode_box(c.profile, c.anchor, c.delta, c.input);
-        const float found[4] = {box.x1, box.y1, box.x2, box.y2}, expected[4] = {c.expected.x1, c.expected.y1, c.expected.x2, c.expected.y2};
+        const float found[4] = {box.x1, box.y1, box.x2, box.y2},
+                    expected[4] = {c.expected.x1, c.expected.y1, c.expected.x2, c.expected.y2};
         for (int i = 0; i < 4; ++i) {
             CAPTURE(i);
             CAPTURE(found[i]);
@@ -123,7 +168,8 @@ TEST_CASE("landmarks worked out by hand") {
         Transform transform;
         float scale;  ///< of deltas, in pixels
     };
-    for (const Case& c : {Case{kBiubug6Profile, {}, 6.4f}, Case{kInsightfaceProfile, {}, 64}, Case{kPaperProfile, {2, 4}, 6.4f}}) {
+    for (const Case& c :
+         {Case{kBiubug6Profile, {}, 6.4f}, Case{kInsightfaceProfile, {}, 64}, Case{kPaperProfile, {2, 4}, 6.4f}}) {
         CAPTURE(std::string(c.profile.name));
         const auto points = detail::decode_landmarks(c.profile, {100, 50, 64}, delta, c.transform);
         for (std::size_t i = 0; i < 5; ++i) {

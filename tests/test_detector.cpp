@@ -34,7 +34,9 @@ const Weights& insightface_weights() {
     return weights;
 }
 
-const Weights& weights_of(const std::string& profile) { return profile == "insightface" ? insightface_weights() : seeded_weights(); }
+const Weights& weights_of(const std::string& profile) {
+    return profile == "insightface" ? insightface_weights() : seeded_weights();
+}
 
 template <class AnyDetector>
 AnyDetector noted(AnyDetector detector) {
@@ -64,13 +66,14 @@ bool same_bits(const Face& a, const Face& b) {
 
 template <class A, class B>
 bool same_faces(const A& a, const B& b) {
-    return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](const Face& x, const Face& y) { return same_bits(x, y); });
+    return a.size() == b.size() &&
+           std::equal(a.begin(), a.end(), b.begin(), [](const Face& x, const Face& y) { return same_bits(x, y); });
 }
 
 std::vector<float> copy(Span<const float> values) { return {values.begin(), values.end()}; }
 std::vector<Face> copy(Span<const Face> faces) { return {faces.begin(), faces.end()}; }
 
-/// All raw outputs, one behind the other.
+/// All raw outputs, one after the other.
 std::vector<float> raw(const RawOutputs& outputs) {
     std::vector<float> all = copy(outputs.class_logits);
     for (const Span<const float> more : {outputs.boxes, outputs.landmarks}) all.insert(all.end(), more.begin(), more.end());
@@ -173,13 +176,13 @@ std::vector<DetectCase> detect_cases() {
     };
 }
 
-#define CAPTURE_CASE(c)          \
-    CAPTURE(c.profile);          \
-    CAPTURE(c.width);            \
-    CAPTURE(c.height);           \
-    CAPTURE(c.size.width());     \
-    CAPTURE(c.score_threshold);  \
-    CAPTURE(c.nms_threshold);    \
+#define CAPTURE_CASE(c)         \
+    CAPTURE(c.profile);         \
+    CAPTURE(c.width);           \
+    CAPTURE(c.height);          \
+    CAPTURE(c.size.width());    \
+    CAPTURE(c.score_threshold); \
+    CAPTURE(c.nms_threshold);   \
     CAPTURE(c.max_faces)
 
 Options case_options(const DetectCase& c) {
@@ -209,16 +212,19 @@ TEST_CASE("decoding the raw outputs gives exactly the faces of detect") {
 std::vector<Face> decoded_plainly(const RawOutputs& outputs, const DetectCase& c, int clip_width, int clip_height) {
     const bool inclusive = c.profile == "insightface";
     std::vector<Face> candidates;
-    const double scale_x = static_cast<double>(outputs.input.transform.scale_x), scale_y = static_cast<double>(outputs.input.transform.scale_y);
+    const double scale_x = static_cast<double>(outputs.input.transform.scale_x),
+                 scale_y = static_cast<double>(outputs.input.transform.scale_y);
     std::size_t index = 0;
     for (int level = 0; level < 3; ++level) {
         const int stride = 8 << level;
-        const int rows = (outputs.input.padded_height + stride - 1) / stride, columns = (outputs.input.padded_width + stride - 1) / stride;
+        const int rows = (outputs.input.padded_height + stride - 1) / stride,
+                  columns = (outputs.input.padded_width + stride - 1) / stride;
         for (int y = 0; y < rows; ++y) {
             for (int x = 0; x < columns; ++x) {
                 for (int anchor = 0; anchor < 2; ++anchor, ++index) {
                     const double size = (anchor == 0 ? 16 : 32) << (2 * level);
-                    const double px = inclusive ? 7.5 + stride * x : (x + 0.5) * stride, py = inclusive ? 7.5 + stride * y : (y + 0.5) * stride;
+                    const double px = inclusive ? 7.5 + stride * x : (x + 0.5) * stride,
+                                 py = inclusive ? 7.5 + stride * y : (y + 0.5) * stride;
                     const auto at = [&](Span<const float> values, std::size_t width, std::size_t k) {
                         return static_cast<double>(values[index * width + k]);
                     };
@@ -232,14 +238,16 @@ std::vector<Face> decoded_plainly(const RawOutputs& outputs, const DetectCase& c
                     double box[4] = {bx - w / 2, by - h / 2, bx + w / 2, by + h / 2};
                     if (inclusive)
                         for (int k = 0; k < 4; ++k)
-                            box[k] = std::min(std::max(box[k], 0.0), static_cast<double>((k % 2 == 0 ? clip_width : clip_height) - 1));
+                            box[k] =
+                                std::min(std::max(box[k], 0.0), static_cast<double>((k % 2 == 0 ? clip_width : clip_height) - 1));
                     Face out;
                     out.score = static_cast<float>(score);
                     out.box = {static_cast<float>(box[0] / scale_x), static_cast<float>(box[1] / scale_y),
                                static_cast<float>(box[2] / scale_x), static_cast<float>(box[3] / scale_y)};
                     for (std::size_t p = 0; p < 5; ++p)
-                        out.landmarks[p] = {static_cast<float>((px + at(outputs.landmarks, 10, 2 * p) * vc * size) / scale_x),
-                                            static_cast<float>((py + at(outputs.landmarks, 10, 2 * p + 1) * vc * size) / scale_y)};
+                        out.landmarks[p] = {
+                            static_cast<float>((px + at(outputs.landmarks, 10, 2 * p) * vc * size) / scale_x),
+                            static_cast<float>((py + at(outputs.landmarks, 10, 2 * p + 1) * vc * size) / scale_y)};
                     candidates.push_back(out);
                 }
             }
@@ -254,7 +262,9 @@ std::vector<Face> decoded_plainly(const RawOutputs& outputs, const DetectCase& c
             const Box &a = candidate.box, &b = other.box;
             const double w = std::min(a.x2, b.x2) - std::max(a.x1, b.x1) + 1, h = std::min(a.y2, b.y2) - std::max(a.y1, b.y1) + 1;
             if (w <= 0 || h <= 0) continue;
-            const auto area = [](const Box& r) { return static_cast<double>(r.x2 - r.x1 + 1) * static_cast<double>(r.y2 - r.y1 + 1); };
+            const auto area = [](const Box& r) {
+                return static_cast<double>(r.x2 - r.x1 + 1) * static_cast<double>(r.y2 - r.y1 + 1);
+            };
             const double value = w * h / (area(a) + area(b) - w * h);
             suppressed = suppressed || value > static_cast<double>(c.nms_threshold);
         }
@@ -311,20 +321,23 @@ TEST_CASE("thresholds and the number of faces") {
             const std::vector<Face> some = faces(0, 0.4f, most);
             const std::size_t count = std::min(all.size(), static_cast<std::size_t>(most));
             REQUIRE(some.size() == count);
-            CHECK(std::equal(some.begin(), some.end(), all.begin(), [](const Face& a, const Face& b) { return same_bits(a, b); }));
+            CHECK(
+                std::equal(some.begin(), some.end(), all.begin(), [](const Face& a, const Face& b) { return same_bits(a, b); }));
         }
         // A higher threshold keeps the front of the list: suppression meets better faces only.
         for (const float threshold : {0.05f, 0.2f, 0.5f}) {
             CAPTURE(threshold);
             const std::vector<Face> some = faces(threshold, 0.4f, 0);
             REQUIRE(some.size() <= all.size());
-            CHECK(std::equal(some.begin(), some.end(), all.begin(), [](const Face& a, const Face& b) { return same_bits(a, b); }));
+            CHECK(
+                std::equal(some.begin(), some.end(), all.begin(), [](const Face& a, const Face& b) { return same_bits(a, b); }));
             for (const Face& face : some) CHECK(face.score >= threshold - 1e-6f);
             if (some.size() < all.size()) CHECK(all[some.size()].score <= threshold + 1e-6f);
         }
         // Nothing is suppressed at 1, nearly everything at 0.
         Workspace workspace;
-        const std::size_t anchors = static_cast<std::size_t>(seeded_detector(test_options(), profile).forward(picture.view(), workspace).anchors.size());
+        const std::size_t anchors =
+            static_cast<std::size_t>(seeded_detector(test_options(), profile).forward(picture.view(), workspace).anchors.size());
         if (profile == "biubug6") CHECK(faces(0, 1, 0).size() == anchors);
         CHECK(faces(0, 0, 0).size() < all.size());
     }
@@ -472,7 +485,8 @@ TEST_CASE("a workspace serves any detector, copies share everything, weights may
     auto weights = std::make_unique<Weights>(seeded_weights_as("biubug6"));
     auto original = std::make_unique<Detector>(*weights, test_options(0.1f));
     weights.reset();
-    const std::vector<Face> expected = original->detect(picture.view(), workspace).size() > 0 ? original->detect(picture.view()) : std::vector<Face>();
+    const std::vector<Face> expected =
+        original->detect(picture.view(), workspace).size() > 0 ? original->detect(picture.view()) : std::vector<Face>();
     CHECK(!expected.empty());
     const Detector other = seeded_detector(test_options(0.1f), "insightface");
     const std::vector<Face> other_expected = other.detect(picture.view());
@@ -588,7 +602,8 @@ TEST_CASE("options outside their range are refused") {
     }
     Options options = test_options();
     options.isa = static_cast<Isa>(77);
-    CHECK(contains(message_of(ErrorCode::unsupported, [&] { Detector(seeded_weights(), options); }), "is not in this build or not on this CPU"));
+    CHECK(contains(message_of(ErrorCode::unsupported, [&] { Detector(seeded_weights(), options); }),
+                   "is not in this build or not on this CPU"));
     options.isa = available(Isa::neon) ? Isa::avx2 : Isa::neon;
     CHECK(contains(message_of(ErrorCode::unsupported, [&] { Detector(seeded_weights(), options); }),
                    std::string("isa ") + to_string(options.isa) + " is not in this build or not on this CPU"));
@@ -625,24 +640,36 @@ TEST_CASE("weights that do not fit the network are refused") {
     };
     const ErrorCode mismatch = ErrorCode::mismatch;
     const BadWeights cases[] = {
-        {"format", mismatch, set("format", "retinaface-weights-3"), "format must be retinaface-weights-1 or -2, found 'retinaface-weights-3'"},
+        {"format", mismatch, set("format", "retinaface-weights-3"),
+         "format must be retinaface-weights-1 or -2, found 'retinaface-weights-3'"},
         {"no format", ErrorCode::bad_format, forget("format"), "metadata has no key 'format'"},
         {"no profile", ErrorCode::bad_format, forget("profile"), "metadata has no key 'profile'"},
         {"no architecture", ErrorCode::bad_format, forget("architecture"), "metadata has no key 'architecture'"},
         {"profile", mismatch, set("profile", "wider"), "profile must be biubug6, insightface or paper, found 'wider'"},
-        {"architecture", ErrorCode::unsupported, set("architecture", "resnet50"), "architecture 'resnet50' is not one this detector was compiled for (mobilenet025)"},
-        {"other architecture", ErrorCode::unsupported, set("architecture", "mobilenet025_light"), "'mobilenet025_light' is not one"},
-        {"missing weight", mismatch, remove("backbone.block7.pointwise.weight"), "'backbone.block7.pointwise.weight' is missing, expected shape [128, 128, 1, 1]"},
+        {"architecture", ErrorCode::unsupported, set("architecture", "resnet50"),
+         "architecture 'resnet50' is not one this detector was compiled for (mobilenet025)"},
+        {"other architecture", ErrorCode::unsupported, set("architecture", "mobilenet025_light"),
+         "'mobilenet025_light' is not one"},
+        {"missing weight", mismatch, remove("backbone.block7.pointwise.weight"),
+         "'backbone.block7.pointwise.weight' is missing, expected shape [128, 128, 1, 1]"},
         {"missing bias", mismatch, remove("head.p5.landmark.bias"), "'head.p5.landmark.bias' is missing, expected shape [20]"},
-        {"shape of the first convolution", mismatch, reshape("backbone.conv0.weight", {8, 3, 3, 2}), "'backbone.conv0.weight': expected shape [8, 3, 3, 3], found [8, 3, 3, 2]"},
-        {"shape of a depthwise convolution", mismatch, reshape("backbone.block3.depthwise.weight", {32, 3, 3}), "expected shape [32, 1, 3, 3], found [32, 3, 3]"},
-        {"shape of a bias", mismatch, reshape("fpn.p4.merge.bias", {64, 1}), "'fpn.p4.merge.bias': expected shape [64], found [64, 1]"},
-        {"shape of a head", mismatch, reshape("head.p4.class.weight", {6, 64, 1, 1}), "'head.p4.class.weight': expected shape [4, 64, 1, 1], found [6, 64, 1, 1]"},
+        {"shape of the first convolution", mismatch, reshape("backbone.conv0.weight", {8, 3, 3, 2}),
+         "'backbone.conv0.weight': expected shape [8, 3, 3, 3], found [8, 3, 3, 2]"},
+        {"shape of a depthwise convolution", mismatch, reshape("backbone.block3.depthwise.weight", {32, 3, 3}),
+         "expected shape [32, 1, 3, 3], found [32, 3, 3]"},
+        {"shape of a bias", mismatch, reshape("fpn.p4.merge.bias", {64, 1}),
+         "'fpn.p4.merge.bias': expected shape [64], found [64, 1]"},
+        {"shape of a head", mismatch, reshape("head.p4.class.weight", {6, 64, 1, 1}),
+         "'head.p4.class.weight': expected shape [4, 64, 1, 1], found [6, 64, 1, 1]"},
         {"scalar", mismatch, reshape("context.p4.conv7_2.bias", {}), "'context.p4.conv7_2.bias': expected shape [16], found []"},
         {"bytes for floats", mismatch, bytes, "'fpn.p3.lateral.bias': expected F32 or F16, found U8"},
         {"extra tensor", mismatch, extra, "'backbone.block14.depthwise.weight' does not belong to architecture mobilenet025"},
         {"self-test without outputs", mismatch, remove("selftest.box"), "'selftest.box': expected F32 beside selftest.image"},
-        {"self-test of another form", mismatch, [](EditableWeights& w) { w.tensor("selftest.image").shape = {3, 48, 64}; }, "'selftest.image': expected U8 [H, W, 3], found [3, 48, 64]"},
+        {"self-test of another form", mismatch,
+         [](EditableWeights& w) {
+             w.tensor("selftest.image").shape = {3, 48, 64};
+         },
+         "'selftest.image': expected U8 [H, W, 3], found [3, 48, 64]"},
     };
     for (const BadWeights& bad : cases) {
         CAPTURE(std::string(bad.name));

@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "network_input.hpp"
-#include "retinaface/passes/trace.hpp"
 #include "retinaface/detector.hpp"
+#include "retinaface/passes/trace.hpp"
 #include "support/isa_under_test.hpp"
 #include "support/shared_files.hpp"
 #include "support/trim.hpp"
@@ -114,7 +114,8 @@ void check_faces(const std::vector<Face>& found, const std::vector<float>& expec
         // The face of the same rank, or one of nearly the same score.
         std::size_t match = i;
         for (std::size_t j = 0; j < found.size(); ++j)
-            if (std::abs(expected[15 * j] - row[0]) <= tie && !taken[j] && (taken[match] || distance(found[j]) < distance(found[match])))
+            if (std::abs(expected[15 * j] - row[0]) <= tie && !taken[j] &&
+                (taken[match] || distance(found[j]) < distance(found[match])))
                 match = j;
         CAPTURE(i);
         CHECK_FALSE(taken[match]);
@@ -179,7 +180,8 @@ std::string canonical_name(const std::string& module) {
     // body.stageS.B.I, fpn.outputL.I, fpn.mergeL.I, sshL.CONV.I, XHead.L.conv1x1
     std::vector<std::string> parts;
     std::size_t from = 0;
-    for (std::size_t dot; (dot = module.find('.', from)) != std::string::npos; from = dot + 1) parts.push_back(module.substr(from, dot - from));
+    for (std::size_t dot; (dot = module.find('.', from)) != std::string::npos; from = dot + 1)
+        parts.push_back(module.substr(from, dot - from));
     parts.push_back(module.substr(from));
     const std::string& last = parts.back();
     if (last == "conv1x1") {
@@ -197,8 +199,11 @@ std::string canonical_name(const std::string& module) {
     }
     const std::string level = ".p" + std::to_string(3 + ((parts[0] == "fpn" ? parts[1] : parts[0]).back() - '1'));
     if (parts[0] == "fpn") return "fpn" + level + (parts[1].rfind("output", 0) == 0 ? ".lateral" : ".merge") + what;
-    const std::map<std::string, std::string> convolutions = {
-        {"conv3X3", ".conv3"}, {"conv5X5_1", ".conv5_1"}, {"conv5X5_2", ".conv5_2"}, {"conv7X7_2", ".conv7_2"}, {"conv7x7_3", ".conv7_3"}};
+    const std::map<std::string, std::string> convolutions = {{"conv3X3", ".conv3"},
+                                                             {"conv5X5_1", ".conv5_1"},
+                                                             {"conv5X5_2", ".conv5_2"},
+                                                             {"conv7X7_2", ".conv7_2"},
+                                                             {"conv7x7_3", ".conv7_3"}};
     return "context" + level + convolutions.at(parts[1]) + what;
 }
 
@@ -241,11 +246,12 @@ TEST_CASE("every BatchNorm and activation output is the original's") {
         }
     });
     CHECK(seen.size() == expected.size());
-    std::printf("layers of tiny, %s: worst %.3g of the peak (%s)\n", to_string(isa), static_cast<double>(worst), worst_name.c_str());
+    std::printf("layers of tiny, %s: worst %.3g of the peak (%s)\n", to_string(isa), static_cast<double>(worst),
+                worst_name.c_str());
 }
 
 TEST_CASE("insightface: its faces lie where biubug6's do") {
-    const Weights *weights = golden_file("insightface");
+    const Weights* weights = golden_file("insightface");
     if (weights == nullptr) return;
     const Detector detector(*weights, test_options(0.5f));
     note_isa(detector.isa());
@@ -261,16 +267,19 @@ TEST_CASE("insightface: its faces lie where biubug6's do") {
             if (row[0] < 0.9f) continue;
             ++faces;
             const Box box{row[1], row[2], row[3], row[4]};
-            const auto best = std::max_element(found.begin(), found.end(), [&](const Face& a, const Face& b) { return iou(a.box, box) < iou(b.box, box); });
+            const auto best = std::max_element(found.begin(), found.end(),
+                                               [&](const Face& a, const Face& b) { return iou(a.box, box) < iou(b.box, box); });
             if (best == found.end() || iou(best->box, box) < 0.5f) continue;
             ++matched;
             overlap += static_cast<double>(iou(best->box, box));
             for (std::size_t p = 0; p < 5; ++p)
-                distance += static_cast<double>(std::hypot(best->landmarks[p].x - row[5 + 2 * p], best->landmarks[p].y - row[6 + 2 * p]) / (5 * (box.x2 - box.x1)));
+                distance +=
+                    static_cast<double>(std::hypot(best->landmarks[p].x - row[5 + 2 * p], best->landmarks[p].y - row[6 + 2 * p]) /
+                                        (5 * (box.x2 - box.x1)));
         }
     }
-    std::printf("insightface on biubug6's faces: %d of %d, IoU %.3f, landmarks %.3f of a width apart\n", matched, faces, overlap / matched,
-                distance / matched);
+    std::printf("insightface on biubug6's faces: %d of %d, IoU %.3f, landmarks %.3f of a width apart\n", matched, faces,
+                overlap / matched, distance / matched);
     CHECK(faces > 0);
     CHECK(matched >= 0.9 * faces);
     // Two networks trained apart; anchors off by 4 pixels would show at once.

@@ -106,7 +106,8 @@ struct StemRun {
                 const int column = x * Stride + kx - K / 2;
                 if (column < 0 || column >= width) continue;
                 for (int c = 0; c < 3; ++c) {
-                    const int byte = rows[static_cast<std::size_t>(ky)][static_cast<std::size_t>(column * channels + (channels == 1 ? 0 : c))];
+                    const int byte =
+                        rows[static_cast<std::size_t>(ky)][static_cast<std::size_t>(column * channels + (channels == 1 ? 0 : c))];
                     const float weight = weights[static_cast<std::size_t>(((ky * K + kx) * 3 + c) * ChannelsOut + o)];
                     sum += std::abs(static_cast<double>(weight) * (byte - static_cast<double>(kMean[c])));
                 }
@@ -151,7 +152,8 @@ void check_load_pixels() {
     Random random(1);
     for (const int channels : {1, 3, 4})
         for (int width = 1; width <= (trimmed() ? 36 : 70); ++width)
-            for (const int padding : {0, 1, 31, 64}) check_stem<K, Stride, ChannelsOut>(random, channels, width, width + padding, 0, 1.0f);
+            for (const int padding : {0, 1, 31, 64})
+                check_stem<K, Stride, ChannelsOut>(random, channels, width, width + padding, 0, 1.0f);
 }
 
 template <int K, int Stride, int ChannelsOut>
@@ -183,7 +185,8 @@ void check_dwconv3x3(Random& random, int channels, int stride, int rows_out, int
     const std::vector<float> abs_weights = absolute(raw_weights), abs_bias = absolute(raw_bias);
     const std::size_t count = static_cast<std::size_t>(rows_out * width_out) * c;
     Output found(count, offset), expected(count, 0), magnitude(count, 0);
-    kernels::DepthwiseConv3x3Args args{{}, rows_out, width_in, width_out, channels, stride, weights.data(), bias.data(), slope, found.data()};
+    kernels::DepthwiseConv3x3Args args{{},     rows_out,       width_in,    width_out, channels,
+                                       stride, weights.data(), bias.data(), slope,     found.data()};
     kernels::DepthwiseConv3x3Args magnitudes = args;
     magnitudes.weights = abs_weights.data();
     magnitudes.bias = abs_bias.data();
@@ -217,7 +220,8 @@ void test_dwconv3x3() {
             for (const int rows_out : {1, 2})
                 for (const int width_in : grid({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 18, 25, 33}, {1, 2, 3, 7, 10, 18}))
                     for (const float slope : kSlopes)
-                        for (const int offset : {0, 1}) check_dwconv3x3(random, channels, stride, rows_out, width_in, slope, offset);
+                        for (const int offset : {0, 1})
+                            check_dwconv3x3(random, channels, stride, rows_out, width_in, slope, offset);
 }
 
 /// A product's operands, packed for a set and for the reference.
@@ -242,7 +246,8 @@ std::vector<float> padded(const std::vector<float>& dense, int width, int pitch)
     const std::size_t rows = dense.size() / static_cast<std::size_t>(width);
     std::vector<float> out((rows - 1) * static_cast<std::size_t>(pitch) + static_cast<std::size_t>(width), 1e30f);
     for (std::size_t r = 0; r < rows; ++r)
-        std::copy_n(dense.begin() + static_cast<std::ptrdiff_t>(r) * width, width, out.begin() + static_cast<std::ptrdiff_t>(r) * pitch);
+        std::copy_n(dense.begin() + static_cast<std::ptrdiff_t>(r) * width, width,
+                    out.begin() + static_cast<std::ptrdiff_t>(r) * pitch);
     return out;
 }
 
@@ -254,11 +259,11 @@ void check_gemm(Random& random, int m, int k, int n) {
     for (const bool with_add : {false, true}) {
         Output magnitude(count, 0);
         reference<kernels::Gemm>().run({abs_a.data(), k, abs_weights.data(), abs_bias.data(), magnitude.data(), n, m, k, n, 1.0f,
-                          with_add ? abs_add.data() : nullptr, n});
+                                        with_add ? abs_add.data() : nullptr, n});
         for (const float slope : kSlopes) {
             Output expected(count, 0);
-            reference<kernels::Gemm>().run({product.raw_a.data(), k, product.raw_weights.data(), product.raw_bias.data(), expected.data(), n, m, k, n,
-                              slope, with_add ? product.raw_add.data() : nullptr, n});
+            reference<kernels::Gemm>().run({product.raw_a.data(), k, product.raw_weights.data(), product.raw_bias.data(),
+                                            expected.data(), n, m, k, n, slope, with_add ? product.raw_add.data() : nullptr, n});
             for (const int padding : {0, 5}) {  // 5: rows of A, C and the added map are padded, and start unaligned
                 CAPTURE(m);
                 CAPTURE(k);
@@ -271,7 +276,7 @@ void check_gemm(Random& random, int m, int k, int n) {
                 const Input add(padded(product.raw_add, n, ld_add), offset);
                 Output found(static_cast<std::size_t>((m - 1) * ldc + n), offset);
                 tested<kernels::Gemm>().run({a.data(), lda, product.packed.data(), bias.data(), found.data(), ldc, m, k, n, slope,
-                              with_add ? add.data() : nullptr, ld_add});
+                                             with_add ? add.data() : nullptr, ld_add});
                 Comparison comparison(kRel, kEps);
                 for (std::size_t i = 0; i < count; ++i) {
                     const std::size_t pixel = i / static_cast<std::size_t>(n), channel = i % static_cast<std::size_t>(n);
@@ -281,8 +286,9 @@ void check_gemm(Random& random, int m, int k, int n) {
                 CAPTURE(comparison.found);
                 CAPTURE(comparison.expected);
                 CHECK(comparison.worst <= 1.0);
-                CHECK(found.overwritten([&](std::size_t i) { return i % static_cast<std::size_t>(ldc) < static_cast<std::size_t>(n); }) ==
-                      Output::kNone);
+                CHECK(found.overwritten([&](std::size_t i) {
+                    return i % static_cast<std::size_t>(ldc) < static_cast<std::size_t>(n);
+                }) == Output::kNone);
             }
         }
     }
@@ -315,8 +321,9 @@ void test_gemm_grouping() {
                 CAPTURE(slope);
                 const Product product(random, m, k, n);
                 const auto run = [&](int from, int count, float* c, bool add) {
-                    tested<kernels::Gemm>().run({product.raw_a.data() + from * k, k, product.packed.data(), product.raw_bias.data(), c + from * n, n,
-                                  count, k, n, slope, add ? product.raw_add.data() + from / 2 * n : nullptr, n});
+                    tested<kernels::Gemm>().run({product.raw_a.data() + from * k, k, product.packed.data(),
+                                                 product.raw_bias.data(), c + from * n, n, count, k, n, slope,
+                                                 add ? product.raw_add.data() + from / 2 * n : nullptr, n});
                 };
                 for (const bool add : {false, true}) {
                     const std::size_t count = static_cast<std::size_t>(m) * static_cast<std::size_t>(n);
@@ -366,8 +373,18 @@ struct Convolution {
         Output out(pixels() * static_cast<std::size_t>(channels_out), 0);
         const std::vector<float> src = magnitude ? absolute(raw_src) : raw_src, bias = magnitude ? absolute(raw_bias) : raw_bias;
         const std::vector<float> weights = magnitude ? absolute(raw_weights) : raw_weights;
-        reference<kernels::Conv3x3>().run({src.data(), channels_in, height, width, channels_in, channels_out, weights.data(), bias.data(),
-                             {{out.data(), channels_out, channels_out, slope}, {}}, 0, tiles(), nullptr});
+        reference<kernels::Conv3x3>().run({src.data(),
+                                           channels_in,
+                                           height,
+                                           width,
+                                           channels_in,
+                                           channels_out,
+                                           weights.data(),
+                                           bias.data(),
+                                           {{out.data(), channels_out, channels_out, slope}, {}},
+                                           0,
+                                           tiles(),
+                                           nullptr});
         return out;
     }
 };
@@ -384,8 +401,10 @@ std::vector<double> scattered_conv3x3(const Convolution& c) {
                     for (int o = 0; o < c.channels_out; ++o) {
                         double& sum = out[static_cast<std::size_t>((oy * c.width + ox) * c.channels_out + o)];
                         for (int i = 0; i < c.channels_in; ++i)
-                            sum += static_cast<double>(c.raw_src[static_cast<std::size_t>((y * c.width + x) * c.channels_in + i)]) *
-                                   static_cast<double>(c.raw_weights[static_cast<std::size_t>(((o * c.channels_in + i) * 3 + ky) * 3 + kx)]);
+                            sum +=
+                                static_cast<double>(c.raw_src[static_cast<std::size_t>((y * c.width + x) * c.channels_in + i)]) *
+                                static_cast<double>(
+                                    c.raw_weights[static_cast<std::size_t>(((o * c.channels_in + i) * 3 + ky) * 3 + kx)]);
                     }
                 }
             }
@@ -416,7 +435,8 @@ void check_conv3x3(Random& random, int height, int width, int channels_in, int f
     const int strides[2] = {first + 2 * padding, second + 3 * padding};
     const Input src(padded(conv.raw_src, channels_in, pixel_stride), offset), bias(conv.raw_bias, offset);
     const auto sink_size = [&](int s, int channels) {
-        return channels == 0 ? 0 : (conv.pixels() - 1) * static_cast<std::size_t>(strides[s]) + static_cast<std::size_t>(channels);
+        return channels == 0 ? 0
+                             : (conv.pixels() - 1) * static_cast<std::size_t>(strides[s]) + static_cast<std::size_t>(channels);
     };
     const int channels[2] = {first, second};
     std::vector<Output> results;
@@ -424,19 +444,30 @@ void check_conv3x3(Random& random, int height, int width, int channels_in, int f
     for (const int cut : {conv.tiles(), conv.tiles() / 2, 1}) {
         CAPTURE(cut);
         Output outputs[2] = {Output(sink_size(0, first), offset), Output(sink_size(1, second), offset)};
-        // Scratch has no contents to rely on; canaries behind it.
+        // Scratch has no contents to rely on; canaries after it.
         detail::AlignedBuffer scratch(scratch_size + 64);
         std::fill_n(scratch.data(), scratch_size + 64, std::numeric_limits<float>::quiet_NaN());
         for (std::size_t i = 0; i < 64; ++i) scratch.data()[scratch_size + i] = 42.0f;
         for (const auto& range : {std::array<int, 2>{0, cut}, std::array<int, 2>{cut, conv.tiles()}})
-            tested<kernels::Conv3x3>().run({src.data(), pixel_stride, height, width, channels_in, first + second, packed.data(), bias.data(),
-                             {{outputs[0].data(), strides[0], first, slope}, {outputs[1].data(), strides[1], second, second_slope}},
-                             range[0], range[1], scratch.data()});
+            tested<kernels::Conv3x3>().run(
+                {src.data(),
+                 pixel_stride,
+                 height,
+                 width,
+                 channels_in,
+                 first + second,
+                 packed.data(),
+                 bias.data(),
+                 {{outputs[0].data(), strides[0], first, slope}, {outputs[1].data(), strides[1], second, second_slope}},
+                 range[0],
+                 range[1],
+                 scratch.data()});
         Comparison comparison(kRel, isa() == Isa::reference ? kEps : kWinogradEps);
         for (int s = 0; s < 2; ++s) {
             for (std::size_t pixel = 0; pixel < conv.pixels(); ++pixel) {
                 for (int o = 0; o < channels[s]; ++o) {
-                    const std::size_t i = pixel * static_cast<std::size_t>(first + second) + static_cast<std::size_t>(s * first + o);
+                    const std::size_t i =
+                        pixel * static_cast<std::size_t>(first + second) + static_cast<std::size_t>(s * first + o);
                     comparison.add(i, outputs[s][pixel * static_cast<std::size_t>(strides[s]) + static_cast<std::size_t>(o)],
                                    activated(expected[i], s == 0 ? slope : second_slope), magnitude[i]);
                 }
@@ -494,17 +525,23 @@ void check_class_logits() {
                 CAPTURE(pixels);
                 CAPTURE(offset);
                 const auto c = static_cast<std::size_t>(channels);
-                const std::vector<float> raw_src = random.values(static_cast<std::size_t>(pixels) * c), raw_weights = random.values(Outputs * c);
+                const std::vector<float> raw_src = random.values(static_cast<std::size_t>(pixels) * c),
+                                         raw_weights = random.values(Outputs * c);
                 const std::vector<float> raw_bias = random.values(Outputs);
-                const std::vector<float> abs_src = absolute(raw_src), abs_weights = absolute(raw_weights), abs_bias = absolute(raw_bias);
+                const std::vector<float> abs_src = absolute(raw_src), abs_weights = absolute(raw_weights),
+                                         abs_bias = absolute(raw_bias);
                 const Input src(raw_src, offset), weights(raw_weights, offset), bias(raw_bias, offset);
                 const std::size_t count = Outputs * static_cast<std::size_t>(pixels);
                 Output found(count, offset), expected(count, 0), magnitude(count, 0), alone(count, 0);
-                tested<kernels::ClassLogits<Outputs>>().run({src.data(), pixels, channels, weights.data(), bias.data(), found.data()});
-                reference<kernels::ClassLogits<Outputs>>().run({src.data(), pixels, channels, weights.data(), bias.data(), expected.data()});
-                reference<kernels::ClassLogits<Outputs>>().run({abs_src.data(), pixels, channels, abs_weights.data(), abs_bias.data(), magnitude.data()});
+                tested<kernels::ClassLogits<Outputs>>().run(
+                    {src.data(), pixels, channels, weights.data(), bias.data(), found.data()});
+                reference<kernels::ClassLogits<Outputs>>().run(
+                    {src.data(), pixels, channels, weights.data(), bias.data(), expected.data()});
+                reference<kernels::ClassLogits<Outputs>>().run(
+                    {abs_src.data(), pixels, channels, abs_weights.data(), abs_bias.data(), magnitude.data()});
                 for (int i = 0; i < pixels; ++i)
-                    tested<kernels::ClassLogits<Outputs>>().run({src.data() + i * channels, 1, channels, weights.data(), bias.data(), alone.data() + Outputs * i});
+                    tested<kernels::ClassLogits<Outputs>>().run(
+                        {src.data() + i * channels, 1, channels, weights.data(), bias.data(), alone.data() + Outputs * i});
                 Comparison comparison(kRel, kEps);
                 bool equal = true;
                 for (std::size_t i = 0; i < count; ++i) {
@@ -588,7 +625,8 @@ void test_warp_row() {
             CAPTURE(height);
             CAPTURE(count);
             const std::vector<std::uint8_t> pixels = random.bytes(static_cast<std::size_t>(width * height * bytes));
-            kernels::WarpSource source{pixels.data(), width * bytes, width, height, bytes, {0, bytes == 1 ? 0 : 1, bytes == 1 ? 0 : 2}};
+            kernels::WarpSource source{pixels.data(), width * bytes, width,
+                                       height,        bytes,         {0, bytes == 1 ? 0 : 1, bytes == 1 ? 0 : 2}};
             const auto position = [&](float low, float high) {
                 return static_cast<std::int64_t>(static_cast<double>(random.uniform(low, high)) * 4294967296.0);
             };

@@ -34,7 +34,8 @@ std::vector<std::uint32_t> naive(const std::vector<Box>& boxes, float threshold,
 }
 
 enum class Shape { octaves, clusters, ties, lattice, flat, huge_coordinates, nested };
-constexpr Shape kShapes[] = {Shape::octaves, Shape::clusters, Shape::ties, Shape::lattice, Shape::flat, Shape::huge_coordinates, Shape::nested};
+constexpr Shape kShapes[] = {Shape::octaves, Shape::clusters,         Shape::ties,  Shape::lattice,
+                             Shape::flat,    Shape::huge_coordinates, Shape::nested};
 
 std::vector<Box> random_boxes(Shape shape, int count, std::uint64_t seed) {
     Random random(seed);
@@ -99,8 +100,8 @@ TEST_CASE("the grid finds what comparing all pairs finds") {
                         CAPTURE(equal);
                         CAPTURE(most);
                         const std::vector<std::uint32_t> expected = naive(boxes, threshold, equal, most);
-                        const Span<const std::uint32_t> found =
-                            suppressor.run(boxes.size(), [&](std::size_t i) { return boxes[i]; }, threshold, equal, most);
+                        const Span<const std::uint32_t> found = suppressor.run(
+                            boxes.size(), [&](std::size_t i) { return boxes[i]; }, threshold, equal, most);
                         CHECK(std::vector<std::uint32_t>(found.begin(), found.end()) == expected);
                         if (most == 0 && expected.size() < boxes.size() && expected.size() > 1) ++suppressed_somewhere;
                     }
@@ -117,7 +118,10 @@ TEST_CASE("an IoU that equals the threshold") {
     REQUIRE(iou(boxes[0], boxes[1]) == 0.5f);
     detail::Suppressor suppressor;
     const auto kept = [&](float threshold, bool equal) {
-        return suppressor.run(boxes.size(), [&](std::size_t i) { return boxes[i]; }, threshold, equal, 0).size();
+        return suppressor
+            .run(
+                boxes.size(), [&](std::size_t i) { return boxes[i]; }, threshold, equal, 0)
+            .size();
     };
     CHECK(kept(0.5f, false) == 3);
     CHECK(kept(0.5f, true) == 2);
@@ -132,11 +136,15 @@ TEST_CASE("twenty thousand boxes take well under a second") {
         Shape shape;
         float threshold;
     };
-    for (const Load load : {Load{Shape::octaves, 0.4f}, Load{Shape::clusters, 0.4f}, Load{Shape::ties, 1.0f}, Load{Shape::octaves, 0.8f}, Load{Shape::lattice, 0.95f}}) {
+    for (const Load load : {Load{Shape::octaves, 0.4f}, Load{Shape::clusters, 0.4f}, Load{Shape::ties, 1.0f},
+                            Load{Shape::octaves, 0.8f}, Load{Shape::lattice, 0.95f}}) {
         const std::vector<Box> boxes = random_boxes(load.shape, trimmed() ? 2000 : 20000, 5);
         detail::Suppressor suppressor;
         const std::clock_t before = std::clock();
-        const std::size_t kept = suppressor.run(boxes.size(), [&](std::size_t i) { return boxes[i]; }, load.threshold, false, 0).size();
+        const std::size_t kept = suppressor
+                                     .run(
+                                         boxes.size(), [&](std::size_t i) { return boxes[i]; }, load.threshold, false, 0)
+                                     .size();
         const double seconds = static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC;
         CAPTURE(static_cast<int>(load.shape));
         CAPTURE(load.threshold);
@@ -155,7 +163,10 @@ TEST_CASE("boxes that coincide, as many as a large picture has anchors, at any t
             CAPTURE(equal);
             detail::Suppressor suppressor;
             const std::clock_t before = std::clock();
-            const auto kept = suppressor.run(boxes.size(), [&](std::size_t i) { return boxes[i]; }, threshold, equal, 0).size();
+            const auto kept = suppressor
+                                  .run(
+                                      boxes.size(), [&](std::size_t i) { return boxes[i]; }, threshold, equal, 0)
+                                  .size();
             CHECK(kept == (threshold == 1 && !equal ? boxes.size() : 1));
             if (!trimmed()) CHECK(static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC < 1.0);
         }
@@ -165,7 +176,8 @@ TEST_CASE("boxes that coincide, as many as a large picture has anchors, at any t
 TEST_CASE("no IoU exceeds 1") {
     Random random(3);
     for (int i = 0; i < 20000; ++i) {
-        const float x = random.uniform(-1e6f, 1e6f), y = random.uniform(-1000, 1000), w = random.uniform(0, 300), h = random.uniform(0, 9);
+        const float x = random.uniform(-1e6f, 1e6f), y = random.uniform(-1000, 1000), w = random.uniform(0, 300),
+                    h = random.uniform(0, 9);
         const Box box{x, y, x + w, y + h};
         const Box near{std::nextafter(x, x + 1), y, x + w, std::nextafter(y + h, y)};
         REQUIRE(iou(box, box) <= 1.0f);
@@ -180,14 +192,14 @@ TEST_CASE("IoU counts the last pixel") {
     };
     const Pair pairs[] = {
         {{0, 0, 9, 9}, {0, 0, 9, 9}, 1.0f},
-        {{0, 0, 9, 9}, {10, 0, 19, 9}, 0.0f},             // neighbours
-        {{0, 0, 9, 9}, {9, 0, 18, 9}, 10.0f / 190.0f},    // one column in common
+        {{0, 0, 9, 9}, {10, 0, 19, 9}, 0.0f},           // neighbours
+        {{0, 0, 9, 9}, {9, 0, 18, 9}, 10.0f / 190.0f},  // one column in common
         {{0, 0, 9, 9}, {5, 5, 14, 14}, 25.0f / 175.0f},
         {{0, 0, 9, 9}, {2, 2, 5, 5}, 16.0f / 100.0f},
-        {{0, 0, 0, 0}, {0, 0, 0, 0}, 1.0f},               // one pixel
+        {{0, 0, 0, 0}, {0, 0, 0, 0}, 1.0f},  // one pixel
         {{0, 0, 9, 9}, {50, 50, 59, 59}, 0.0f},
         {{0.5f, 0.5f, 2.5f, 2.5f}, {1.5f, 0.5f, 3.5f, 2.5f}, 6.0f / 12.0f},
-        {{5, 5, 4, 4}, {5, 5, 4, 4}, 0.0f},               // empty
+        {{5, 5, 4, 4}, {5, 5, 4, 4}, 0.0f},  // empty
     };
     for (const Pair& pair : pairs) {
         CAPTURE(pair.b.x1);
@@ -203,8 +215,9 @@ TEST_CASE("boxes that are none are told apart") {
     CHECK(detail::is_usable({0, 0, 0, 0}));
     CHECK(detail::is_usable({0, 0, -1, -1}));
     CHECK(detail::is_usable({-1e6f, -1e6f, 1e6f, 1e6f}));
-    for (const Box& box : {Box{nan, 0, 1, 1}, Box{0, nan, 1, 1}, Box{0, 0, nan, 1}, Box{0, 0, 1, nan}, Box{0, 0, infinity, 1},
-                           Box{-infinity, 0, 1, 1}, Box{0, 0, 2e7f, 1}, Box{0, -2e7f, 1, 1}, Box{0, 0, -2, 0}, Box{0, 0, 0, -1.5f}}) {
+    for (const Box& box :
+         {Box{nan, 0, 1, 1}, Box{0, nan, 1, 1}, Box{0, 0, nan, 1}, Box{0, 0, 1, nan}, Box{0, 0, infinity, 1},
+          Box{-infinity, 0, 1, 1}, Box{0, 0, 2e7f, 1}, Box{0, -2e7f, 1, 1}, Box{0, 0, -2, 0}, Box{0, 0, 0, -1.5f}}) {
         CAPTURE(box.x1);
         CAPTURE(box.y1);
         CAPTURE(box.x2);

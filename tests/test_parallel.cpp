@@ -116,7 +116,8 @@ TEST_CASE("bands tile the range") {
                 bool right = true;
                 int shortest = count, longest = 0;
                 parallel.bands(count, grain, [&](int begin, int end, int band) {
-                    right = right && begin == next && end > begin && band == bands && (begin % grain == 0) && (end % grain == 0 || end == count);
+                    right = right && begin == next && end > begin && band == bands && (begin % grain == 0) &&
+                            (end % grain == 0 || end == count);
                     shortest = std::min(shortest, end - begin);
                     longest = std::max(longest, end - begin);
                     next = end;

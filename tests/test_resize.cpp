@@ -42,9 +42,10 @@ struct Change {
 };
 
 TEST_CASE("resized pixels are the rounded values of the definition") {
-    const Change changes[] = {{40, 30, 40, 30}, {40, 30, 20, 15},  {40, 30, 13, 11}, {40, 30, 80, 60}, {40, 30, 57, 41}, {40, 30, 41, 7},
-                              {40, 30, 7, 90},  {40, 30, 1, 1},    {1, 1, 1, 1},     {1, 1, 9, 5},     {2, 3, 17, 19},   {1, 50, 3, 10},
-                              {50, 1, 10, 3},   {97, 61, 96, 60},  {61, 97, 60, 98}, {200, 3, 30, 1},  {33, 33, 32, 34}};
+    const Change changes[] = {{40, 30, 40, 30}, {40, 30, 20, 15}, {40, 30, 13, 11}, {40, 30, 80, 60}, {40, 30, 57, 41},
+                              {40, 30, 41, 7},  {40, 30, 7, 90},  {40, 30, 1, 1},   {1, 1, 1, 1},     {1, 1, 9, 5},
+                              {2, 3, 17, 19},   {1, 50, 3, 10},   {50, 1, 10, 3},   {97, 61, 96, 60}, {61, 97, 60, 98},
+                              {200, 3, 30, 1},  {33, 33, 32, 34}};
     detail::Resizer resizer;  // one for all: nothing is left behind from call to call
     for (const Change& change : changes) {
         const Picture rgb = random_picture(change.from_width, change.from_height, 3);
@@ -67,7 +68,8 @@ TEST_CASE("resized pixels are the rounded values of the definition") {
                 for (int y = 0; y < out.height; ++y)
                     for (int x = 0; x < out.width; ++x)
                         for (int c = 0; c < channels; ++c)
-                            worst = std::max(worst, std::abs(out.row(y)[x * channels + c] - plain_value(picture.view(), out.width, out.height, x, y, c)));
+                            worst = std::max(worst, std::abs(out.row(y)[x * channels + c] -
+                                                             plain_value(picture.view(), out.width, out.height, x, y, c)));
                 CHECK(worst <= 0.5 + 1e-3);
             }
         }
@@ -162,7 +164,8 @@ TEST_CASE("sizes that are too much are refused") {
         int width, height, multiple;
         const char* found;
     };
-    for (const Case& c : {Case{SizePolicy::exact(65536, 65536), 10, 10, 1, "65536 x 65536"}, Case{SizePolicy::exact(8193, 8192), 5, 5, 1, "8193 x 8192"},
+    for (const Case& c : {Case{SizePolicy::exact(65536, 65536), 10, 10, 1, "65536 x 65536"},
+                          Case{SizePolicy::exact(8193, 8192), 5, 5, 1, "8193 x 8192"},
                           Case{SizePolicy::original(), 8190, 8193, 32, "8192 x 8224"}}) {
         CAPTURE(std::string(c.found));
         try {

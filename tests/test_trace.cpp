@@ -117,7 +117,8 @@ TEST_CASE("every convolution of the weights file is traced once") {
     const Network network(seeded_weights(), kBiubug6Profile, isa());
     const Picture picture = random_picture(20, 20, 1);
     std::map<std::string, int> seen;
-    passes::trace(network, pixels_of(picture.view(), kBiubug6Profile), [&](const std::string& name, const layers::Map&) { ++seen[name]; });
+    passes::trace(network, pixels_of(picture.view(), kBiubug6Profile),
+                  [&](const std::string& name, const layers::Map&) { ++seen[name]; });
     for (const Tensor& tensor : seeded_weights().tensors()) {
         const std::size_t end = tensor.name.rfind(".weight");
         if (end == std::string::npos) continue;

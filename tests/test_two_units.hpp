@@ -5,9 +5,9 @@
 #include <vector>
 
 struct UnitReport {
-    std::string scope;          ///< the library's namespace as this unit sees it
-    std::string isa;            ///< kernels that ran
-    std::vector<float> faces;   ///< of a fixed picture
+    std::string scope;         ///< the library's namespace as this unit sees it
+    std::string isa;           ///< kernels that ran
+    std::vector<float> faces;  ///< of a fixed picture
 };
 
 /// From the unit compiled for AVX2, with static dispatch and without default weights.

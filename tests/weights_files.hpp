@@ -66,11 +66,12 @@ struct EditableWeights {
                 data.insert(data.end(), tensor.bytes.begin(), tensor.bytes.end());
             } else {
                 data.resize(begin + tensor.values.size() * sizeof(float));
-                if (!tensor.values.empty()) std::memcpy(data.data() + begin, tensor.values.data(), tensor.values.size() * sizeof(float));
+                if (!tensor.values.empty())
+                    std::memcpy(data.data() + begin, tensor.values.data(), tensor.values.size() * sizeof(float));
             }
             header += ",\"" + tensor.name + "\":{\"dtype\":\"" + (u8 ? "U8" : "F32") +
-                      "\",\"shape\":" + retinaface::to_string(tensor.shape) + ",\"data_offsets\":[" + std::to_string(begin) + "," +
-                      std::to_string(data.size()) + "]}";
+                      "\",\"shape\":" + retinaface::to_string(tensor.shape) + ",\"data_offsets\":[" + std::to_string(begin) +
+                      "," + std::to_string(data.size()) + "]}";
         }
         return archive_bytes(header + "}", data);
     }
@@ -83,7 +84,8 @@ struct EditableWeights {
 /// A seeded network of the repository.
 inline const retinaface::Weights& seeded_weights(bool light = false) {
     static const retinaface::Weights kFull = retinaface::Weights::load(source_file("tests/data/seeded_mobilenet025.safetensors"));
-    static const retinaface::Weights kLight = retinaface::Weights::load(source_file("tests/data/seeded_mobilenet025_light.safetensors"));
+    static const retinaface::Weights kLight =
+        retinaface::Weights::load(source_file("tests/data/seeded_mobilenet025_light.safetensors"));
     return light ? kLight : kFull;
 }
 

@@ -24,7 +24,8 @@ enum { kMemRead = 1, kMemWrite = 2, kMemBoth = 3 };
 
 void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t, void (*)(qemu_plugin_id_t, struct qemu_plugin_tb*));
 void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb*, int, void*, uint64_t);
-void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn*, void (*)(unsigned, qemu_plugin_meminfo_t, uint64_t, void*), int, int, void*);
+void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn*, void (*)(unsigned, qemu_plugin_meminfo_t, uint64_t, void*), int,
+                                      int, void*);
 void qemu_plugin_register_atexit_cb(qemu_plugin_id_t, void (*)(qemu_plugin_id_t, void*), void*);
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb*);
 uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb*);
@@ -121,12 +122,15 @@ static void finish(qemu_plugin_id_t id, void* data) {
     for (int i = 0; i < kBuckets; ++i)
         for (const Block* b = buckets[i]; b != NULL; b = b->next)
             if (b->count != 0)
-                fprintf(file, "tb %" PRIx64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", b->address, b->instructions, b->bytes, b->count);
-    if (cache) fprintf(file, "cache %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", accesses, l1_misses, l2_misses, written_back);
+                fprintf(file, "tb %" PRIx64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", b->address, b->instructions, b->bytes,
+                        b->count);
+    if (cache)
+        fprintf(file, "cache %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", accesses, l1_misses, l2_misses, written_back);
     fclose(file);
 }
 
-__attribute__((visibility("default"))) int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t* info, int argc, char** argv) {
+__attribute__((visibility("default"))) int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t* info, int argc,
+                                                               char** argv) {
     (void)info;
     for (int i = 0; i < argc; ++i) {
         if (strncmp(argv[i], "out=", 4) == 0) output = strdup(argv[i] + 4);

@@ -45,6 +45,6 @@ int main(int argc, char** argv) {
     }
     if (times.empty()) return 0;
     std::sort(times.begin(), times.end());
-    std::printf("%s %dx%d threads %d: %zu faces, median %.3f ms, best %.3f ms\n", to_string(detector.isa()), width, height, options.threads,
-                faces, times[times.size() / 2], times[0]);
+    std::printf("%s %dx%d threads %d: %zu faces, median %.3f ms, best %.3f ms\n", to_string(detector.isa()), width, height,
+                options.threads, faces, times[times.size() / 2], times[0]);
 }

@@ -67,15 +67,46 @@ int main(int argc, char** argv) {
     const float* rows[3] = {in.data(), in.data() + 2048, in.data() + 4096};
 
     std::map<std::string, std::function<void()>> calls;
-    calls["gemm_24x64x64"] = [&] { gemm.run({in.data(), 64, gemm_weights.data(), bias.data(), out.data(), 64, 24, 64, 64, 0.1f, nullptr, 0}); };
+    calls["gemm_24x64x64"] = [&] {
+        gemm.run({in.data(), 64, gemm_weights.data(), bias.data(), out.data(), 64, 24, 64, 64, 0.1f, nullptr, 0});
+    };
     calls["dwconv3x3_s1_64"] = [&] {
-        dwconv3x3.run({{in.data(), in.data() + 2048, in.data() + 4096, in.data() + 6144}, 2, 32, 32, 64, 1, plain.data(), bias.data(), 0.1f, out.data()});
+        dwconv3x3.run({{in.data(), in.data() + 2048, in.data() + 4096, in.data() + 6144},
+                       2,
+                       32,
+                       32,
+                       64,
+                       1,
+                       plain.data(),
+                       bias.data(),
+                       0.1f,
+                       out.data()});
     };
     calls["dwconv3x3_s2_32"] = [&] {
-        dwconv3x3.run({{in.data(), in.data() + 2048, in.data() + 4096, in.data() + 6144, in.data() + 8192}, 2, 64, 32, 32, 2, plain.data(), bias.data(), 0.1f, out.data()});
+        dwconv3x3.run({{in.data(), in.data() + 2048, in.data() + 4096, in.data() + 6144, in.data() + 8192},
+                       2,
+                       64,
+                       32,
+                       32,
+                       2,
+                       plain.data(),
+                       bias.data(),
+                       0.1f,
+                       out.data()});
     };
     calls["conv3x3_16x32"] = [&] {
-        conv3x3.run({in.data(), 16, 16, 16, 16, 32, conv_weights.data(), bias.data(), {{out.data(), 32, 32, 0.1f}, {}}, 0, 16, scratch.data()});
+        conv3x3.run({in.data(),
+                     16,
+                     16,
+                     16,
+                     16,
+                     32,
+                     conv_weights.data(),
+                     bias.data(),
+                     {{out.data(), 32, 32, 0.1f}, {}},
+                     0,
+                     16,
+                     scratch.data()});
     };
     calls["stem_3x3_s2"] = [&] { stem.run({rows, 256, 3, plain.data(), bias.data(), 0.1f, out.data()}); };
     calls["load_pixels"] = [&] { load_pixels.run({pixels, 256, 3, 256, mean, in.data()}); };

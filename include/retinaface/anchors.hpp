@@ -12,8 +12,8 @@ struct AnchorLayout {
 
     int levels = 0;
     int per_cell = 0;
-    int strides[kMostLevels] = {};               ///< network pixels a cell
-    float sizes[kMostLevels][kMostPerCell] = {}; ///< sides in network pixels
+    int strides[kMostLevels] = {};                ///< network pixels a cell
+    float sizes[kMostLevels][kMostPerCell] = {};  ///< sides in network pixels
 };
 
 /// Square anchor in pixels of the network's input.

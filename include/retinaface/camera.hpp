@@ -12,7 +12,7 @@
 
 RETINAFACE_BEGIN_NAMESPACE
 
-/// View of an NV12 frame; set its `size` where the number of bytes is known. Without the last three, all is packed and the pairs of U and V lie right behind the rows of Y;
+/// View of an NV12 frame; set its `size` where the number of bytes is known. Without the last three, all is packed and the pairs of U and V lie right after the rows of Y;
 /// `stride` alone is that of both planes (as V4L2's bytesperline).
 inline ImageView nv12_view(const std::uint8_t* y, int width, int height, YuvRange range, std::ptrdiff_t stride = 0,
                            const std::uint8_t* chroma = nullptr, std::ptrdiff_t chroma_stride = 0) {

@@ -143,7 +143,8 @@ public:
 
     /// Faces, and of each the dense branch's outputs, computed for faces alone: `dense` [faces][head().dense_values()].
     Result<std::vector<Face>> detect_dense(const ImageView& image, std::vector<float>& dense) const {
-        if (options_.voting != Voting::none || options_.flip || options_.scales.size() > 1 || options_.min_face > 0 || options_.max_face > 0)
+        if (options_.voting != Voting::none || options_.flip || options_.scales.size() > 1 || options_.min_face > 0 ||
+            options_.max_face > 0)
             return Error(ErrorCode::invalid_argument, "detect_dense: expected options with one look and no voting");
         std::unique_ptr<Workspace> workspace = idle_.borrow();
         Workspace& w = *workspace;

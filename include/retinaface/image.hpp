@@ -61,7 +61,7 @@ struct ImageView {
 
     // Of YUV formats only; the makers in camera.hpp fill them in.
     const std::uint8_t* chroma =
-        nullptr;                       ///< nv12, nv21: first byte of the top left pair; nullptr: right behind the last row of Y
+        nullptr;                       ///< nv12, nv21: first byte of the top left pair; nullptr: right after the last row of Y
     std::ptrdiff_t chroma_stride = 0;  ///< nv12, nv21: bytes from row to row of pairs; 0: that of Y, or packed where Y is packed
     YuvRange range = YuvRange::video;
 

@@ -119,7 +119,8 @@ private:
         return static_cast<std::int64_t>(std::floor(std::ldexp(position, -octave)));
     }
     std::uint32_t& head(int octave, std::int64_t x, std::int64_t y) {
-        std::uint64_t hash = static_cast<std::uint64_t>(x) * 0x9E3779B97F4A7C15u + static_cast<std::uint64_t>(y) * 0xC2B2AE3D27D4EB4Fu +
+        std::uint64_t hash = static_cast<std::uint64_t>(x) * 0x9E3779B97F4A7C15u +
+                             static_cast<std::uint64_t>(y) * 0xC2B2AE3D27D4EB4Fu +
                              static_cast<std::uint64_t>(octave) * 0x165667B19E3779F9u;
         hash ^= hash >> 29;
         return heads_[static_cast<std::size_t>(hash) & mask_];

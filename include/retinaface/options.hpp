@@ -114,7 +114,7 @@ struct Options {
     int max_faces = 0;                   ///< the best that many faces; 0: no limit
     SizePolicy size;                     ///< of the upright frame
     Rotation rotation = Rotation::none;  ///< every frame is turned so; results are in pixels of the upright frame
-    bool clip = false;  ///< boxes end at the edges of the upright frame; landmarks stay where they are
+    bool clip = false;                   ///< boxes end at the edges of the upright frame; landmarks stay where they are
 
     // Several looks at one image; what they find is merged before one suppression. Each costs a pass through the network at its size.
     Scales scales;      ///< times what `size` gives

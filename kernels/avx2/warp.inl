@@ -56,7 +56,8 @@ inline void warp_row(const WarpRowArgs& a) {
     const WarpSource& source = *a.source;
     const auto inside = [&](int x) {
         const WarpPosition p = warp_position(a, x);
-        return p.x >= 0 && p.y >= 0 && p.x >> kWarpPoint < source.width - source.pixels_after() && p.y >> kWarpPoint < source.height - 1;
+        return p.x >= 0 && p.y >= 0 && p.x >> kWarpPoint < source.width - source.pixels_after() &&
+               p.y >> kWarpPoint < source.height - 1;
     };
     int begin = 0, end = a.count;
     while (begin < end && !inside(begin)) ++begin;

@@ -3,8 +3,10 @@
 // Eight output channels of 32 pixels are 16 accumulators; the result is transposed to channels last on the way out. Other shapes take
 // the generic bodies.
 
-/// Floats of one plane: width_out pixels in full vectors of 32, one more for the column behind.
-RETINAFACE_INLINE std::ptrdiff_t stem_plane(int width_padded) { return (static_cast<std::ptrdiff_t>(width_padded + 1) / 2 + 31) / 32 * 32 + 16; }
+/// Floats of one plane: width_out pixels in full vectors of 32, one more for the column after.
+RETINAFACE_INLINE std::ptrdiff_t stem_plane(int width_padded) {
+    return (static_cast<std::ptrdiff_t>(width_padded + 1) / 2 + 31) / 32 * 32 + 16;
+}
 
 inline std::size_t planes_row_size(int width_padded) { return static_cast<std::size_t>(6 * stem_plane(width_padded)); }
 
@@ -62,10 +64,11 @@ RETINAFACE_INLINE Vec bytes_to_float(__m128i bytes) {
 }
 
 /// Stages 32 pixels from pixel x (a multiple of 32) on, of which `count` are in the image.
-RETINAFACE_INLINE void load_pixels32(const std::uint8_t* src, int channels, const Vec (&mean)[3], int x, int count, std::ptrdiff_t plane,
-                                     float* dst) {
+RETINAFACE_INLINE void load_pixels32(const std::uint8_t* src, int channels, const Vec (&mean)[3], int x, int count,
+                                     std::ptrdiff_t plane, float* dst) {
     const PixelBytes a = split_pixels(src, channels), b = split_pixels(src + 16 * channels, channels);
-    const auto even_mask = static_cast<__mmask16>((1u << ((count + 1) / 2)) - 1), odd_mask = static_cast<__mmask16>((1u << (count / 2)) - 1);
+    const auto even_mask = static_cast<__mmask16>((1u << ((count + 1) / 2)) - 1),
+               odd_mask = static_cast<__mmask16>((1u << (count / 2)) - 1);
     RETINAFACE_UNROLL
     for (int c = 0; c < 3; ++c) {
         const Vec even = bytes_to_float(_mm_unpacklo_epi64(a.channel[c], b.channel[c]));
@@ -89,7 +92,8 @@ inline void load_planes(const LoadPixelsArgs& p) {
     }
     if (x < width) {
         std::uint8_t rest[32 * 4] = {};
-        std::memcpy(rest, p.src + static_cast<std::ptrdiff_t>(x) * p.channels, static_cast<std::size_t>((width - x) * p.channels));
+        std::memcpy(rest, p.src + static_cast<std::ptrdiff_t>(x) * p.channels,
+                    static_cast<std::size_t>((width - x) * p.channels));
         load_pixels32(rest, p.channels, mean, x, width - x, plane, p.dst);
         x += 32;
     }
@@ -106,8 +110,10 @@ RETINAFACE_INLINE void store_transposed(const Vec (&v)[8], int pixels, float* ds
     Vec quads[8];  // quads[4 h + j], 128-bit lane l: channels 4 h .. 4 h + 3 of pixel 4 l + j
     RETINAFACE_UNROLL
     for (int h = 0; h < 2; ++h) {
-        const Vec a = _mm512_maskz_unpacklo_ps(kAll, v[4 * h], v[4 * h + 1]), b = _mm512_maskz_unpackhi_ps(kAll, v[4 * h], v[4 * h + 1]);
-        const Vec c = _mm512_maskz_unpacklo_ps(kAll, v[4 * h + 2], v[4 * h + 3]), d = _mm512_maskz_unpackhi_ps(kAll, v[4 * h + 2], v[4 * h + 3]);
+        const Vec a = _mm512_maskz_unpacklo_ps(kAll, v[4 * h], v[4 * h + 1]),
+                  b = _mm512_maskz_unpackhi_ps(kAll, v[4 * h], v[4 * h + 1]);
+        const Vec c = _mm512_maskz_unpacklo_ps(kAll, v[4 * h + 2], v[4 * h + 3]),
+                  d = _mm512_maskz_unpackhi_ps(kAll, v[4 * h + 2], v[4 * h + 3]);
         quads[4 * h] = _mm512_maskz_shuffle_ps(kAll, a, c, 0x44);
         quads[4 * h + 1] = _mm512_maskz_shuffle_ps(kAll, a, c, 0xEE);
         quads[4 * h + 2] = _mm512_maskz_shuffle_ps(kAll, b, d, 0x44);
@@ -119,8 +125,9 @@ RETINAFACE_INLINE void store_transposed(const Vec (&v)[8], int pixels, float* ds
         const Vec p0 = quads[2 * pair], q0 = quads[4 + 2 * pair], p1 = quads[2 * pair + 1], q1 = quads[5 + 2 * pair];
         const Vec low0 = _mm512_maskz_shuffle_f32x4(kAll, p0, q0, 0x44), low1 = _mm512_maskz_shuffle_f32x4(kAll, p1, q1, 0x44);
         const Vec high0 = _mm512_maskz_shuffle_f32x4(kAll, p0, q0, 0xEE), high1 = _mm512_maskz_shuffle_f32x4(kAll, p1, q1, 0xEE);
-        const Vec out[4] = {_mm512_maskz_shuffle_f32x4(kAll, low0, low1, 0x88), _mm512_maskz_shuffle_f32x4(kAll, low0, low1, 0xDD),
-                            _mm512_maskz_shuffle_f32x4(kAll, high0, high1, 0x88), _mm512_maskz_shuffle_f32x4(kAll, high0, high1, 0xDD)};
+        const Vec out[4] = {
+            _mm512_maskz_shuffle_f32x4(kAll, low0, low1, 0x88), _mm512_maskz_shuffle_f32x4(kAll, low0, low1, 0xDD),
+            _mm512_maskz_shuffle_f32x4(kAll, high0, high1, 0x88), _mm512_maskz_shuffle_f32x4(kAll, high0, high1, 0xDD)};
         RETINAFACE_UNROLL
         for (int l = 0; l < 4; ++l) {
             const int pixel = 4 * l + 2 * pair;

@@ -1,4 +1,4 @@
-// Shared by the generic bodies. Every .inl of this folder is re-included inside each ISA's namespace (and target region), behind
+// Shared by the generic bodies. Every .inl of this folder is re-included inside each ISA's namespace (and target region), after
 // that ISA's vec.hpp.
 
 RETINAFACE_INLINE Vec activate(Vec v, Vec slope) { return max(v, mul(v, slope)); }

@@ -1,6 +1,6 @@
 // Register-tiled product of pixel rows with packed weights: vectors over output channels, one broadcast input value a step.
 //
-// Packed weights: panels of up to 3 vectors of output channels; a panel is [k][panel width], zero behind channel n.
+// Packed weights: panels of up to 3 vectors of output channels; a panel is [k][panel width], zero after channel n.
 // A tile is kGemmRows[v] pixels x v vectors. The last tile of a run of pixels is moved back to overlap the one before (the same
 // values are written twice) so that no narrower tile is needed unless the whole run is shorter than a tile.
 
@@ -52,7 +52,8 @@ RETINAFACE_INLINE void gemm_tile(const GemmTile& t) {
         Vec bias[std::size_t{Vectors}];
         RETINAFACE_UNROLL
         for (int v = 0; v < Vectors; ++v)
-            bias[v] = t.bias == nullptr ? zero() : load_lanes(t.bias + v * kWidth, v + 1 < Vectors ? kWidth : t.channels - v * kWidth);
+            bias[v] =
+                t.bias == nullptr ? zero() : load_lanes(t.bias + v * kWidth, v + 1 < Vectors ? kWidth : t.channels - v * kWidth);
         RETINAFACE_UNROLL
         for (int r = 0; r < Rows; ++r) {
             RETINAFACE_UNROLL

@@ -12,7 +12,8 @@ inline void load_interleaved(const LoadPixelsArgs& p) {
     const int before = K / 2 * pitch, width = p.src != nullptr ? p.width : 0;
     std::memset(p.dst, 0, static_cast<std::size_t>(before) * sizeof(float));
     float* const dst = p.dst + before;
-    std::memset(dst + width * pitch, 0, static_cast<std::size_t>(p.width_padded + K - width) * static_cast<std::size_t>(pitch) * sizeof(float));
+    std::memset(dst + width * pitch, 0,
+                static_cast<std::size_t>(p.width_padded + K - width) * static_cast<std::size_t>(pitch) * sizeof(float));
     if (p.channels == 3) {
         // The mean repeats every 3 floats: three vectors of it serve any width.
         float pattern[3 * kWidth];

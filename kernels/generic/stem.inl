@@ -22,8 +22,7 @@ RETINAFACE_INLINE void stem_pixels(const StemArgs& s, int x) {
                     const Vec weight = load_lanes(w, kLanes);
                     w += kLanes;
                     RETINAFACE_UNROLL
-                    for (int i = 0; i < Pixels; ++i)
-                        accumulate(acc[i][v], broadcast(row[i * Stride * PixelStride + c]), weight);
+                    for (int i = 0; i < Pixels; ++i) accumulate(acc[i][v], broadcast(row[i * Stride * PixelStride + c]), weight);
                 }
             }
         }

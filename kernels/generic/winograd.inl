@@ -75,8 +75,8 @@ RETINAFACE_INLINE void winograd_output_1d(Vec& m0, Vec& m1, Vec& m2, Vec& m3, Ve
 }
 
 /// Transforms `lanes` channels of 6x6 input pixels; `dst` is this tile's place in the first point.
-RETINAFACE_INLINE void winograd_input(const float* src, std::ptrdiff_t row_stride, std::ptrdiff_t pixel_stride, int lanes, float* dst,
-                                      std::size_t pitch) {
+RETINAFACE_INLINE void winograd_input(const float* src, std::ptrdiff_t row_stride, std::ptrdiff_t pixel_stride, int lanes,
+                                      float* dst, std::size_t pitch) {
     Vec d[6][6];
     RETINAFACE_UNROLL
     for (int i = 0; i < 6; ++i) {
@@ -97,15 +97,17 @@ inline void winograd_edge(const Conv3x3Args& c, int y, int x, int channel, int l
     for (int i = 0; i < 6; ++i) {
         for (int j = 0; j < 6; ++j, patch += kWidth) {
             const bool inside = y + i >= 0 && y + i < c.height && x + j >= 0 && x + j < c.width;
-            store(patch, inside ? load_lanes(c.src + (static_cast<std::ptrdiff_t>(y + i) * c.width + x + j) * c.pixel_stride + channel, lanes)
-                                : zero());
+            store(patch,
+                  inside ? load_lanes(c.src + (static_cast<std::ptrdiff_t>(y + i) * c.width + x + j) * c.pixel_stride + channel,
+                                      lanes)
+                         : zero());
         }
     }
 }
 
 /// Makes `lanes` channels of the 4x4 output pixels of the tile at (y, x) from the 36 products.
-RETINAFACE_INLINE void winograd_output(const float* src, std::size_t pitch, const Conv3x3Args& c, const Sink& sink, const float* bias,
-                                       int y, int x, int channel, int lanes) {
+RETINAFACE_INLINE void winograd_output(const float* src, std::size_t pitch, const Conv3x3Args& c, const Sink& sink,
+                                       const float* bias, int y, int x, int channel, int lanes) {
     Vec m[6][6];
     RETINAFACE_UNROLL
     for (int j = 0; j < 6; ++j) {
@@ -151,8 +153,8 @@ inline void conv3x3(const Conv3x3Args& c) {
                     pixel_stride = c.pixel_stride;
                     src = c.src + y * row_stride + x * pixel_stride + channel;
                 }
-                winograd_input(src, row_stride, pixel_stride, count_lanes, transformed + static_cast<std::ptrdiff_t>(t) * c.channels_in + channel,
-                               pitch_in);
+                winograd_input(src, row_stride, pixel_stride, count_lanes,
+                               transformed + static_cast<std::ptrdiff_t>(t) * c.channels_in + channel, pitch_in);
             }
         }
         for (int point = 0; point < kWinogradPoints; ++point) {
@@ -161,16 +163,16 @@ inline void conv3x3(const Conv3x3Args& c) {
                 // The first block meets its weights far from the core: ask for the next point's while this one multiplies.
                 for (std::size_t i = 0; i < packed; i += 16) prefetch(c.weights + (p + 1) * packed + i);
             }
-            gemm_panels<true>({transformed + p * pitch_in, c.channels_in, c.weights + p * packed, nullptr, products + p * pitch_out,
-                               c.channels_out, count, c.channels_in, c.channels_out, 1.0f, nullptr, 0});
+            gemm_panels<true>({transformed + p * pitch_in, c.channels_in, c.weights + p * packed, nullptr,
+                               products + p * pitch_out, c.channels_out, count, c.channels_in, c.channels_out, 1.0f, nullptr, 0});
         }
         int from = 0;
         for (const Sink& sink : c.sinks) {
             for (int channel = 0; channel < sink.channels; channel += kWidth) {
                 for (int t = 0; t < count; ++t) {
                     const int y = (first + t) / tiles_x * 4, x = (first + t) % tiles_x * 4;
-                    winograd_output(products + static_cast<std::ptrdiff_t>(t) * c.channels_out + from + channel, pitch_out, c, sink,
-                                    c.bias + from + channel, y, x, channel, lanes(sink.channels, channel));
+                    winograd_output(products + static_cast<std::ptrdiff_t>(t) * c.channels_out + from + channel, pitch_out, c,
+                                    sink, c.bias + from + channel, y, x, channel, lanes(sink.channels, channel));
                 }
             }
             from += sink.channels;

@@ -60,7 +60,8 @@ RETINAFACE_INLINE void gemm_tile(const GemmArgs& g, int pixel, int channel, cons
     for (int r = 0; r < Rows; ++r) a[r] = g.a + (pixel + r) * g.lda;
     Vec acc[Rows][2];
     {
-        const Vec b0 = g.bias == nullptr ? zero() : load(g.bias + channel), b1 = g.bias == nullptr ? zero() : load(g.bias + channel + kWidth);
+        const Vec b0 = g.bias == nullptr ? zero() : load(g.bias + channel),
+                  b1 = g.bias == nullptr ? zero() : load(g.bias + channel + kWidth);
         RETINAFACE_UNROLL
         for (int r = 0; r < Rows; ++r) acc[r][0] = b0, acc[r][1] = b1;
     }
@@ -91,7 +92,7 @@ RETINAFACE_INLINE void gemm_tile(const GemmArgs& g, int pixel, int channel, cons
     }
 }
 
-/// Pixels [begin, end) of one panel. What is left behind the whole tiles is done by a tile that overlaps the one before (the same
+/// Pixels [begin, end) of one panel. What is left after the whole tiles is done by a tile that overlaps the one before (the same
 /// values are written twice), unless the call is shorter than a tile.
 template <Epilogue kEpilogue>
 inline void gemm_panel(const GemmArgs& g, int begin, int end, int channel, const float* b) {

@@ -3,7 +3,7 @@
 //
 // 3 x 3, stride 2, 8 channels: 4 outputs, 8 accumulators, 7 vectors of a row (9 where pixels have 4 floats).
 // 7 x 7, stride 4, 16 channels: 2 outputs, 8 accumulators, 9 vectors of a row (11).
-// Reads up to 3 floats behind the last pixel needed, within the zero pixels of the staged row.
+// Reads up to 3 floats after the last pixel needed, within the zero pixels of the staged row.
 
 template <int K, int Stride, int Channels, int Pitch, int Pixels>
 struct StemTile {
@@ -22,7 +22,7 @@ struct StemTile {
     static RETINAFACE_INLINE void pixels(Vec (&acc)[Pixels][kVectors], const Vec (&x)[kRow], Vec weight, int v,
                                          std::integer_sequence<int, I...>) {
         (accumulate_lane<((I * Stride + Tap / 3) * Pitch + Tap % 3) % 4>(acc[I][v], weight,
-                                                                        x[((I * Stride + Tap / 3) * Pitch + Tap % 3) / 4]),
+                                                                         x[((I * Stride + Tap / 3) * Pitch + Tap % 3) / 4]),
          ...);
     }
     template <int... Tap>

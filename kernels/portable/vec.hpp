@@ -57,11 +57,21 @@ RETINAFACE_INLINE Vec lanewise(Op op) {
     return Vec{{op(0), op(1), op(2), op(3)}};
 }
 RETINAFACE_INLINE Vec broadcast(float x) { return Vec{{x, x, x, x}}; }
-RETINAFACE_INLINE Vec add(Vec a, Vec b) { return lanewise([&](int i) { return a[i] + b[i]; }); }
-RETINAFACE_INLINE Vec sub(Vec a, Vec b) { return lanewise([&](int i) { return a[i] - b[i]; }); }
-RETINAFACE_INLINE Vec mul(Vec a, Vec b) { return lanewise([&](int i) { return a[i] * b[i]; }); }
-RETINAFACE_INLINE Vec fma(Vec a, Vec b, Vec c) { return lanewise([&](int i) { return a[i] * b[i] + c[i]; }); }
-RETINAFACE_INLINE Vec max(Vec a, Vec b) { return lanewise([&](int i) { return a[i] > b[i] ? a[i] : b[i]; }); }
+RETINAFACE_INLINE Vec add(Vec a, Vec b) {
+    return lanewise([&](int i) { return a[i] + b[i]; });
+}
+RETINAFACE_INLINE Vec sub(Vec a, Vec b) {
+    return lanewise([&](int i) { return a[i] - b[i]; });
+}
+RETINAFACE_INLINE Vec mul(Vec a, Vec b) {
+    return lanewise([&](int i) { return a[i] * b[i]; });
+}
+RETINAFACE_INLINE Vec fma(Vec a, Vec b, Vec c) {
+    return lanewise([&](int i) { return a[i] * b[i] + c[i]; });
+}
+RETINAFACE_INLINE Vec max(Vec a, Vec b) {
+    return lanewise([&](int i) { return a[i] > b[i] ? a[i] : b[i]; });
+}
 
 #endif
 

@@ -1,6 +1,6 @@
 // libFuzzer target of the search for a picture's orientation: any bytes give 1 to 8.
-#include "pictures/exif.hpp"
 #include "input.hpp"
+#include "pictures/exif.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const int orientation = cli::exif_orientation(data, size);

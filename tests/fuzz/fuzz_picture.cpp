@@ -10,7 +10,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         const std::size_t row = static_cast<std::size_t>(retinaface::row_bytes(image.format, image.width));
         require(image.pixels.size() >= row * static_cast<std::size_t>(image.height), "all rows are there");
     } catch (const retinaface::Error& error) {
-        for (const char* c = error.what(); *c != '\0'; ++c) require(static_cast<unsigned char>(*c) >= 0x20 && *c != 0x7F, "a printable error");
+        for (const char* c = error.what(); *c != '\0'; ++c)
+            require(static_cast<unsigned char>(*c) >= 0x20 && *c != 0x7F, "a printable error");
     }
     return 0;
 }

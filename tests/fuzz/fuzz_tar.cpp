@@ -16,7 +16,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         for (std::size_t at = 0; at + 100 <= size && at < 4 * 512; at += 512) {
             const char* const text = reinterpret_cast<const char*>(data + at);
             try {
-                retinaface_test::require(files.read(std::string(text, strnlen(text, 100)), 4096).size() <= 4096, "files keep to the limit");
+                retinaface_test::require(files.read(std::string(text, strnlen(text, 100)), 4096).size() <= 4096,
+                                         "files keep to the limit");
             } catch (const retinaface::Error&) {
             }
         }

@@ -21,7 +21,7 @@ inline void require(bool right, const char* what) {
     std::abort();
 }
 
-/// Reads values off the front; behind the end there are zeros.
+/// Reads values off the front; after the end there are zeros.
 class Input {
 public:
     Input(const std::uint8_t* data, std::size_t size) : data_(data), size_(size) {}

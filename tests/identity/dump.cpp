@@ -50,19 +50,24 @@ struct Named {
     Isa isa;
     const char* name;
 };
-constexpr Named kSets[] = {{Isa::reference, "reference"}, {Isa::portable, "portable"}, {Isa::neon, "neon"}, {Isa::avx2, "avx2"},
+constexpr Named kSets[] = {{Isa::reference, "reference"},
+                           {Isa::portable, "portable"},
+                           {Isa::neon, "neon"},
+                           {Isa::avx2, "avx2"},
                            {Isa::avx512, "avx512"}};
 
-void print(const char* file, const Weights& weights, const char* image_name, const ImageView& image, const char* set, const Options& options) {
+void print(const char* file, const Weights& weights, const char* image_name, const ImageView& image, const char* set,
+           const Options& options) {
     const Result<AnyDetector> detector = AnyDetector::create(weights, options);
     if (!detector) return;  // a set that this machine lacks
     Workspace workspace;
     const RawOutputs raw = (*detector).forward(image, workspace);
     const std::uint64_t outputs[3] = {hash(raw.class_logits), hash(raw.boxes), hash(raw.landmarks)};
     const Span<const Face> faces = (*detector).detect(image, workspace);
-    std::printf("%s %s %dx%d %s threads %d: %016llx %016llx %016llx faces %zu %016llx\n", file, image_name, image.width, image.height, set,
-                options.threads, static_cast<unsigned long long>(outputs[0]), static_cast<unsigned long long>(outputs[1]),
-                static_cast<unsigned long long>(outputs[2]), faces.size(), static_cast<unsigned long long>(hash(faces)));
+    std::printf("%s %s %dx%d %s threads %d: %016llx %016llx %016llx faces %zu %016llx\n", file, image_name, image.width,
+                image.height, set, options.threads, static_cast<unsigned long long>(outputs[0]),
+                static_cast<unsigned long long>(outputs[1]), static_cast<unsigned long long>(outputs[2]), faces.size(),
+                static_cast<unsigned long long>(hash(faces)));
 }
 
 }  // namespace

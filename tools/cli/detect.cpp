@@ -53,7 +53,8 @@ int run(const Arguments& arguments) {
         },
         [&](const Input& input, const PictureFacts& facts, const Found& found, const auto&) {
             if (names) write_file(names->next(input.name), found.drawn);
-            return record(arguments.batch.format(), input.name, facts, found.faces, poses ? poses->of(found.faces) : std::vector<FaceNote>());
+            return record(arguments.batch.format(), input.name, facts, found.faces,
+                          poses ? poses->of(found.faces) : std::vector<FaceNote>());
         });
 }
 

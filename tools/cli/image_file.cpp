@@ -136,7 +136,8 @@ std::vector<std::uint8_t> encode_png(const Image& image) {
         to.insert(to.end(), from, from + size);
     };
     const int channels = retinaface::bytes_per_pixel(image.format);
-    if (stbi_write_png_to_func(append, &bytes, image.width, image.height, channels, image.pixels.data(), image.width * channels) == 0)
+    if (stbi_write_png_to_func(append, &bytes, image.width, image.height, channels, image.pixels.data(),
+                               image.width * channels) == 0)
         throw std::bad_alloc();
     return bytes;
 }

@@ -171,8 +171,9 @@ int run(const Arguments& arguments) {
                     if (result) {
                         const retinaface::Mesh& mesh = **result;
                         ++meshes;
-                        entry.note = {{{"pose", to_json(mesh.pose)}, {"landmarks68", to_json(points_in_source(image, mesh.landmarks68))}},
-                                      to_text(mesh.pose)};
+                        entry.note = {
+                            {{"pose", to_json(mesh.pose)}, {"landmarks68", to_json(points_in_source(image, mesh.landmarks68))}},
+                            to_text(mesh.pose)};
                         if (obj) entry.obj = as_obj(mesh, estimator.triangles());
                         if (ply) entry.ply = as_ply(mesh, estimator.triangles());
                         if (draw) painter.add(mesh, estimator.triangles());

@@ -99,7 +99,7 @@ void add_detector_arguments(CLI::App& command, DetectorArguments& arguments, con
         command.add_option_function<int>("--max-side", set_side, "Shrink larger pictures to this longest side")
             ->type_name("N")
             ->check(CLI::Range(1, retinaface::kMaxSide));
-    const auto set_size = [&options](const std::string& text) { 
+    const auto set_size = [&options](const std::string& text) {
         const auto [width, height] = parse_sides(text);
         options.size = SizePolicy::exact(width, height);
     };

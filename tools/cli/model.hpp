@@ -3,8 +3,8 @@
 
 #include <CLI/CLI.hpp>
 #include <string>
-#include <vector>
 #include <utility>
+#include <vector>
 
 #include "retinaface.hpp"
 #include "retinaface/passes/describe.hpp"

@@ -7,7 +7,7 @@ namespace cli {
 
 namespace {
 
-/// Bytes of the UTF-8 sequence at `at`, 0 where there is none (overlong forms, surrogates and what lies behind U+10FFFF included).
+/// Bytes of the UTF-8 sequence at `at`, 0 where there is none (overlong forms, surrogates and what lies after U+10FFFF included).
 std::size_t sequence_at(const std::string& text, std::size_t at) {
     const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
     const unsigned first = byte(at);

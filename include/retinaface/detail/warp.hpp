@@ -28,7 +28,8 @@ class Reducer {
 public:
     /// `isa` must be available.
     explicit Reducer(Isa isa)
-        : add_bytes_(kernels::find<kernels::AddBytes>(resolved(isa))), mean_row_(kernels::find<kernels::MeanRow>(resolved(isa))) {}
+        : add_bytes_(kernels::find<kernels::AddBytes>(resolved(isa))),
+          mean_row_(kernels::find<kernels::MeanRow>(resolved(isa))) {}
 
     /// Squares number `first_x`, `first_y` on, of a grid whose square (0, 0) begins at pixel (0, 0); what lies outside the source counts as
     /// zero. factor 2..kMostFactor. Valid until the next call.
@@ -49,7 +50,8 @@ public:
             const std::int64_t last = std::min<std::int64_t>(top + factor, source.height);
             if (inside > 0)
                 for (std::int64_t r = std::max<std::int64_t>(top, 0); r < last; ++r)
-                    add_bytes_.run({source.data + r * source.stride + std::ptrdiff_t{begin} * source.bytes, inside, sums_.data() + before});
+                    add_bytes_.run(
+                        {source.data + r * source.stride + std::ptrdiff_t{begin} * source.bytes, inside, sums_.data() + before});
             mean_row_.run({sums_.data(), source.bytes, factor, width, scale, pixels_.data() + static_cast<std::size_t>(y) * row});
         }
         return {pixels_.data(),

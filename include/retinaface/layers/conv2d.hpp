@@ -45,8 +45,8 @@ public:
         return {begin / across * kTile, std::min(in.height, ((end - 1) / across + 1) * kTile)};
     }
 
-    void run(const Map& in, const float* weights, const float* bias, const kernels::Sink& first, const kernels::Sink& second, int begin,
-             int end, float* scratch) const {
+    void run(const Map& in, const float* weights, const float* bias, const kernels::Sink& first, const kernels::Sink& second,
+             int begin, int end, float* scratch) const {
         kernel_.run({in.data, in.pitch, in.height, in.width, Cin, Cout, weights, bias, {first, second}, begin, end, scratch});
     }
 
@@ -96,7 +96,9 @@ public:
         activations_ = {first_activation, second_activation};
         std::vector<float> weights = first.take("weight", {First, Cin, 3, 3});
         std::vector<float> bias = first.take("bias", {First});
-        const auto append = [](std::vector<float>& to, const std::vector<float>& from) { to.insert(to.end(), from.begin(), from.end()); };
+        const auto append = [](std::vector<float>& to, const std::vector<float>& from) {
+            to.insert(to.end(), from.begin(), from.end());
+        };
         append(weights, second.take("weight", {Second, Cin, 3, 3}));
         append(bias, second.take("bias", {Second}));
         weights_ = conv_.pack(weights, first.isa());
@@ -105,13 +107,17 @@ public:
 
     const std::array<std::string, 2>& names() const { return names_; }
     const std::array<Activation, 2>& activations() const { return activations_; }
-    std::array<Shape, 2> outputs(const Shape& in) const { return {{{in.height, in.width, First}, {in.height, in.width, Second}}}; }
+    std::array<Shape, 2> outputs(const Shape& in) const {
+        return {{{in.height, in.width, First}, {in.height, in.width, Second}}};
+    }
     Work work(const Shape& in) const { return conv_.work(in); }
-    static Rows made(const Shape& in, int begin, int end) { return impl::TiledConv3x3<Cin, First + Second>::made(in, begin, end); }
+    static Rows made(const Shape& in, int begin, int end) {
+        return impl::TiledConv3x3<Cin, First + Second>::made(in, begin, end);
+    }
     static Rows needed(Rows made) { return convolution_rows(made, 1, 1); }
     void run(const Io& io, int begin, int end, float* scratch) const {
-        conv_.run(io.in, weights_.data(), bias_.data(), impl::sink(io.out, io.activation), impl::sink(io.second, io.second_activation), begin,
-                  end, scratch);
+        conv_.run(io.in, weights_.data(), bias_.data(), impl::sink(io.out, io.activation),
+                  impl::sink(io.second, io.second_activation), begin, end, scratch);
     }
     Cost cost() const { return conv_.kCost; }
 
@@ -149,11 +155,13 @@ public:
     static Rows needed(Rows made) { return made; }
     void run(const Io& io, int begin, int end, float*) const {
         if (io.addition == Addition::none) {
-            product(io.in.row(begin), io.in.pitch, (end - begin) * io.in.width, io.activation, io.out.row(begin), io.out.pitch, nullptr, 0);
+            product(io.in.row(begin), io.in.pitch, (end - begin) * io.in.width, io.activation, io.out.row(begin), io.out.pitch,
+                    nullptr, 0);
             return;
         }
         for (int y = begin; y < end; ++y)
-            product(io.in.row(y), io.in.pitch, io.in.width, io.activation, io.out.row(y), io.out.pitch, io.add.row(y / 2), io.add.pitch);
+            product(io.in.row(y), io.in.pitch, io.in.width, io.activation, io.out.row(y), io.out.pitch, io.add.row(y / 2),
+                    io.add.pitch);
     }
     Cost cost() const { return {1LL * Cin * Cout, (Cin + 1LL) * Cout, 1, 1}; }
 
@@ -168,9 +176,10 @@ private:
     }
 
     /// `up`, where given, is a row of the next coarser map.
-    void product(const float* src, std::ptrdiff_t src_pitch, int count, Activation activation, float* dst, std::ptrdiff_t dst_pitch,
-                 const float* up, std::ptrdiff_t up_pitch) const {
-        gemm_.run({src, src_pitch, weights_.data(), bias_.data(), dst, dst_pitch, count, Cin, Cout, activation.slope, up, up_pitch});
+    void product(const float* src, std::ptrdiff_t src_pitch, int count, Activation activation, float* dst,
+                 std::ptrdiff_t dst_pitch, const float* up, std::ptrdiff_t up_pitch) const {
+        gemm_.run(
+            {src, src_pitch, weights_.data(), bias_.data(), dst, dst_pitch, count, Cin, Cout, activation.slope, up, up_pitch});
     }
 
     kernels::Gemm gemm_;

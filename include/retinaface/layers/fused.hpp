@@ -32,7 +32,8 @@ class Fused {
     static constexpr bool channels_match(std::index_sequence<I...>) {
         return ((Layer<I>::kChannelsOut == Layer<I + 1>::kChannelsIn) && ...);
     }
-    static_assert(channels_match(std::make_index_sequence<kLayers - 1>{}), "a layer's input has the channels of the output before it");
+    static_assert(channels_match(std::make_index_sequence<kLayers - 1>{}),
+                  "a layer's input has the channels of the output before it");
 
     /// Whether the input is the image.
     static constexpr bool kFromPixels = impl::kIsStem<Layer<0>>;
@@ -239,13 +240,13 @@ private:
                     for (int i = 0; i < L::kKernelSize; ++i) rows[i] = pixel_row(begin * L::kStride - L::kRadius + i);
                     layer.row(*pixels, rows, layer.activation(), ring.row(begin));
                 } else if constexpr (I == 0) {
-                    layer.rows([&](int y) -> const float* { return y < 0 || y >= map.height ? zeros : map.row(y); }, map.width, begin, end,
-                               ring.row(begin), scratch);
+                    layer.rows([&](int y) -> const float* { return y < 0 || y >= map.height ? zeros : map.row(y); }, map.width,
+                               begin, end, ring.row(begin), scratch);
                 } else {
                     const Ring& source = rings[I - 1];
                     make<I - 1>((end - 1) * L::kStride + L::kRadius + 1);
-                    layer.rows([&](int y) -> const float* { return y < 0 || y >= source.height ? zeros : source.row(y); }, source.width,
-                               begin, end, ring.row(begin), scratch);
+                    layer.rows([&](int y) -> const float* { return y < 0 || y >= source.height ? zeros : source.row(y); },
+                               source.width, begin, end, ring.row(begin), scratch);
                 }
                 ring.next = end;
             }

@@ -74,8 +74,8 @@ struct Io {
     Map add;
     Addition addition = Addition::none;
     Map out;
-    Map second;               ///< of layers with two outputs
-    Activation activation;    ///< of `out`; the layer's own, unless a pass wants the sum before it
+    Map second;             ///< of layers with two outputs
+    Activation activation;  ///< of `out`; the layer's own, unless a pass wants the sum before it
     Activation second_activation;
 };
 

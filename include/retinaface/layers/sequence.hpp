@@ -19,7 +19,8 @@ class Sequence {
     static constexpr bool channels_match(std::index_sequence<I...>) {
         return ((Layer<I>::kChannelsOut == Layer<I + 1>::kChannelsIn) && ...);
     }
-    static_assert(channels_match(std::make_index_sequence<kLayers - 1>{}), "a layer's input has the channels of the output before it");
+    static_assert(channels_match(std::make_index_sequence<kLayers - 1>{}),
+                  "a layer's input has the channels of the output before it");
 
 public:
     static constexpr Kind kKind = Kind::module;
@@ -54,7 +55,8 @@ private:
 /// The same layer N times over, compiled once.
 template <int N, class Layer>
 class Repeat {
-    static_assert(N >= 1 && Layer::kChannelsIn == Layer::kChannelsOut, "a layer's input has the channels of the output before it");
+    static_assert(N >= 1 && Layer::kChannelsIn == Layer::kChannelsOut,
+                  "a layer's input has the channels of the output before it");
 
 public:
     static constexpr Kind kKind = Kind::module;

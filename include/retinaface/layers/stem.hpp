@@ -11,10 +11,10 @@ namespace layers {
 /// (padding right and bottom with zeros after the mean is subtracted).
 struct Pixels {
     ImageView image;
-    int height = 0;         ///< of the network's input, >= image.height
-    int width = 0;          ///< of the network's input, >= image.width
-    float mean[3] = {};     ///< in the order of the image's bytes
-    bool swapped = false;   ///< the image's colour order is the reverse of the network's
+    int height = 0;        ///< of the network's input, >= image.height
+    int width = 0;         ///< of the network's input, >= image.width
+    float mean[3] = {};    ///< in the order of the image's bytes
+    bool swapped = false;  ///< the image's colour order is the reverse of the network's
 
     Shape shape() const { return {height, width, 3}; }
 };
@@ -80,8 +80,8 @@ public:
     }
     /// One output row from K staged rows.
     void row(const Pixels& pixels, const float* const* rows, Activation activation, float* dst) const {
-        stem_.run({rows, pixels.width, bytes_per_pixel(pixels.image.format), (pixels.swapped ? swapped_weights_ : weights_).data(), bias_.data(),
-                   activation.slope, dst});
+        stem_.run({rows, pixels.width, bytes_per_pixel(pixels.image.format),
+                   (pixels.swapped ? swapped_weights_ : weights_).data(), bias_.data(), activation.slope, dst});
     }
 
 private:

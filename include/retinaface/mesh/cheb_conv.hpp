@@ -52,7 +52,7 @@ struct Csr {
 /// y = act(sum over k < K of T_k(L~) U x W_k + bias), T_0 = 1, T_1 = L~, T_k = 2 L~ T_(k-1) - T_(k-2): a layer of the mesh decoder. U, an
 /// up-sampling to L~'s vertices, may be absent (the identity).
 ///
-/// Features are [vertices][faces][channels(F)] with zeros behind the F true ones. Every output is summed in one order: a face's result
+/// Features are [vertices][faces][channels(F)] with zeros after the F true ones. Every output is summed in one order: a face's result
 /// has the same bits for any number of threads and of faces beside it, and on every instruction set with fused multiply-adds.
 ///
 /// Rows are made in blocks in a wave over the terms: term k is made as far as term k + 1 will look in this step, so that with vertices in an

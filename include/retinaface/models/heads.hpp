@@ -9,8 +9,9 @@ namespace models {
 /// What a head gives a cell: class logits [anchors][background, face]; and a row of deltas, [anchors][x, y, w, h] then
 /// [anchors][5][x, y], padded to whole vectors.
 struct HeadLayout {
-    int anchors;                 ///< a cell
-    int dense[3] = {0, 0, 0};    ///< values an anchor of the dense branch's groups (shape and texture, camera, light); 0: it has none
+    int anchors;  ///< a cell
+    int dense[3] = {0, 0,
+                    0};  ///< values an anchor of the dense branch's groups (shape and texture, camera, light); 0: it has none
 
     constexpr int class_size() const { return 2 * anchors; }
     constexpr int box_size() const { return 4 * anchors; }
@@ -69,7 +70,9 @@ public:
         // Box and landmarks are one product, padded to full vectors.
         std::vector<float> weights = box.take("weight", {kLayout.box_size(), C, 1, 1});
         std::vector<float> bias = box.take("bias", {kLayout.box_size()});
-        const auto append = [](std::vector<float>& to, const std::vector<float>& from) { to.insert(to.end(), from.begin(), from.end()); };
+        const auto append = [](std::vector<float>& to, const std::vector<float>& from) {
+            to.insert(to.end(), from.begin(), from.end());
+        };
         append(weights, landmark.take("weight", {kLayout.landmark_size(), C, 1, 1}));
         append(bias, landmark.take("bias", {kLayout.landmark_size()}));
         weights.resize(static_cast<std::size_t>(kLayout.row_size()) * C);

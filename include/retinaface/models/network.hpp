@@ -29,7 +29,7 @@ public:
     void plan(const layers::Shape& image, int threads, passes::Plan& plan) const {
         const bool same = plan.network == id_ && plan.image.height == image.height && plan.image.width == image.width;
         if (same && plan.threads == threads && !plan.operations.empty()) return;  // empty: moved from
-        plan.network = 0;  // should it throw
+        plan.network = 0;                                                         // should it throw
         passes::Layout layout(plan, id_, image, threads);
         lay_out(layout);
         layout.place();

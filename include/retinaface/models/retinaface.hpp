@@ -48,7 +48,8 @@ public:
         head_of(static_cast<std::size_t>(level)).deltas().pixels(features, cells, dst);
     }
     void dense(int level, const float* features, int cells, float* dst) const override {
-        if constexpr (Head::kLayout.dense_size() > 0) head_of(static_cast<std::size_t>(level)).dense().pixels(features, cells, dst);
+        if constexpr (Head::kLayout.dense_size() > 0)
+            head_of(static_cast<std::size_t>(level)).dense().pixels(features, cells, dst);
     }
 
 private:

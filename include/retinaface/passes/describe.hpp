@@ -21,11 +21,11 @@ struct Description {
     int stride = 1;
     std::int64_t multiply_adds = 0;  ///< of the direct computation, for the whole map
     std::int64_t parameters = 0;
-    int first_channels = 0;   ///< of a pair: channels of the first output; else 0
-    bool upsampled = false;   ///< adds a coarser map
-    bool streamed = false;    ///< runs depth first with its neighbours: input and output are rings of a few rows
-    bool banded = false;      ///< its input is a band of rows that the operation before it left in the cache
-    bool on_demand = false;   ///< only for the cells of faces; not part of the cost of a frame
+    int first_channels = 0;  ///< of a pair: channels of the first output; else 0
+    bool upsampled = false;  ///< adds a coarser map
+    bool streamed = false;   ///< runs depth first with its neighbours: input and output are rings of a few rows
+    bool banded = false;     ///< its input is a band of rows that the operation before it left in the cache
+    bool on_demand = false;  ///< only for the cells of faces; not part of the cost of a frame
 };
 
 class Describe {

@@ -173,7 +173,8 @@ private:
         for (int i = 1; i < static_cast<int>(plan_.slots.size()); ++i)
             if (plan_.slot(i).parent < 0) plan_.order_.push_back(i);
         const auto bytes = [&](int i) { return detail::aligned(plan_.slot(i).shape.size() * sizeof(float)); };
-        std::sort(plan_.order_.begin(), plan_.order_.end(), [&](int a, int b) { return bytes(a) != bytes(b) ? bytes(a) > bytes(b) : a < b; });
+        std::sort(plan_.order_.begin(), plan_.order_.end(),
+                  [&](int a, int b) { return bytes(a) != bytes(b) ? bytes(a) > bytes(b) : a < b; });
         std::size_t size = 0;
         for (std::size_t k = 0; k < plan_.order_.size(); ++k) {
             Plan::Slot& slot = plan_.slot(plan_.order_[k]);
@@ -185,7 +186,8 @@ private:
                 if (other.birth > slot.death + slack || slot.birth > other.death + slack) continue;
                 plan_.taken_.push_back({other.offset, other.offset + bytes(plan_.order_[j])});
             }
-            std::sort(plan_.taken_.begin(), plan_.taken_.end(), [](const Plan::Range& a, const Plan::Range& b) { return a.begin < b.begin; });
+            std::sort(plan_.taken_.begin(), plan_.taken_.end(),
+                      [](const Plan::Range& a, const Plan::Range& b) { return a.begin < b.begin; });
             std::size_t offset = 0;
             for (const Plan::Range& range : plan_.taken_) {
                 if (range.begin >= offset + needed) break;

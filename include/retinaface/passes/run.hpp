@@ -78,9 +78,11 @@ inline void run_units(const Plan& plan, const Plan::Operation& operation, int be
 /// Threads take chunks in order and wait for what a chunk needs, instead of for each other after every operation: the chunks before it that
 /// make its input, and whatever still reads the memory that it writes. A chunk needs earlier ones only, so that any executor, even one that
 /// runs its tasks one after the other, comes to an end.
-inline void run(const Plan& plan, const layers::Pixels& image, std::byte* arena, const detail::Parallel& parallel, Progress& progress) {
+inline void run(const Plan& plan, const layers::Pixels& image, std::byte* arena, const detail::Parallel& parallel,
+                Progress& progress) {
     if (plan.chunks.empty()) {
-        for (const Plan::Operation& operation : plan.operations) run_units(plan, operation, 0, operation.work.units, image, arena, 0);
+        for (const Plan::Operation& operation : plan.operations)
+            run_units(plan, operation, 0, operation.work.units, image, arena, 0);
         return;
     }
     const int count = static_cast<int>(plan.chunks.size());
@@ -92,7 +94,8 @@ inline void run(const Plan& plan, const layers::Pixels& image, std::byte* arena,
             for (; complete < chunk.after; ++complete) progress.wait(complete);
             for (const layers::Rows& inputs : chunk.inputs)
                 for (int k = std::max(inputs.begin, complete); k < inputs.end; ++k) progress.wait(k);
-            run_units(plan, plan.operations[static_cast<std::size_t>(chunk.operation)], chunk.begin, chunk.end, image, arena, thread);
+            run_units(plan, plan.operations[static_cast<std::size_t>(chunk.operation)], chunk.begin, chunk.end, image, arena,
+                      thread);
             progress.finish(i);
         }
     });

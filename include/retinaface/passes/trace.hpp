@@ -66,7 +66,8 @@ public:
         io.out = sums[0].map;
         io.second = sums[1].map;
         compute(layer, in, io);
-        return {activated(sums[0], layer.names()[0], layer.activations()[0]), activated(sums[1], layer.names()[1], layer.activations()[1])};
+        return {activated(sums[0], layer.names()[0], layer.activations()[0]),
+                activated(sums[1], layer.names()[1], layer.activations()[1])};
     }
 
     template <std::size_t N>
@@ -120,7 +121,8 @@ private:
 
     /// A leaf's output before its activation, and before what is added to it; offsets are no addend.
     template <class Layer>
-    Value sum(const Layer& layer, const Value& in, layers::Addition addition = layers::Addition::none, const Value& other = {}) const {
+    Value sum(const Layer& layer, const Value& in, layers::Addition addition = layers::Addition::none,
+              const Value& other = {}) const {
         const Value out = value(layer.output(in.shape));
         layers::Io io;
         io.in = in.map;
@@ -135,7 +137,8 @@ private:
     Value activated(const Value& in, const std::string& name, layers::Activation activation) {
         visit_(name + ".norm", in.map);
         const Value out = value(in.shape);
-        for (std::size_t i = 0; i < in.shape.size(); ++i) out.map.data[i] = std::max(in.map.data[i], in.map.data[i] * activation.slope);
+        for (std::size_t i = 0; i < in.shape.size(); ++i)
+            out.map.data[i] = std::max(in.map.data[i], in.map.data[i] * activation.slope);
         visit_(name + ".activation", out.map);
         return out;
     }
@@ -146,8 +149,8 @@ private:
         for (int y = 0; y < fine.shape.height; ++y)
             for (int x = 0; x < fine.shape.width; ++x)
                 for (int c = 0; c < fine.shape.channels; ++c)
-                    out.map.row(y)[x * out.map.pitch + c] = fine.map.row(y)[x * fine.map.pitch + c] +
-                                                            coarse.map.row(y / factor)[x / factor * coarse.map.pitch + c];
+                    out.map.row(y)[x * out.map.pitch + c] =
+                        fine.map.row(y)[x * fine.map.pitch + c] + coarse.map.row(y / factor)[x / factor * coarse.map.pitch + c];
         visit_(name, out.map);
         return out;
     }

@@ -25,7 +25,8 @@ struct Outputs {
 class Inference {
 public:
     /// `image` has the size of `input`, without its padding.
-    Outputs run(const models::Network& network, const ImageView& image, const InputSize& input, const detail::Parallel& parallel) {
+    Outputs run(const models::Network& network, const ImageView& image, const InputSize& input,
+                const detail::Parallel& parallel) {
         const layers::Pixels pixels = pixels_of(image, input, network.profile());
         network.plan(pixels.shape(), parallel.threads(), plan_);
         arena_.reserve(plan_.size);
@@ -47,15 +48,18 @@ public:
     void dense(const models::Network& network, std::uint32_t anchor, float* dst) {
         const models::HeadLayout& head = network.head();
         const AnchorGrid& anchors = anchors_;
-        const int at = static_cast<int>(anchor), cell = at / anchors.per_cell(), level = anchors.level(cell), within = at % anchors.per_cell();
+        const int at = static_cast<int>(anchor), cell = at / anchors.per_cell(), level = anchors.level(cell),
+                  within = at % anchors.per_cell();
         const layers::Map features = plan_.map(plan_.features[static_cast<std::size_t>(level)], arena_.data());
         rows_.resize(static_cast<std::size_t>(head.dense_size()));
         network.dense(level, features.data + (cell - anchors.cells_before(level)) * features.pitch, 1, rows_.data());
-        for (int group = 0; group < 3; ++group) dst = std::copy_n(rows_.data() + head.dense_group(group, within), head.dense[group], dst);
+        for (int group = 0; group < 3; ++group)
+            dst = std::copy_n(rows_.data() + head.dense_group(group, within), head.dense[group], dst);
     }
 
     /// Deltas of every anchor of the last run: boxes [anchors][4], landmarks [anchors][10].
-    void all_deltas(const models::Network& network, const AnchorGrid& anchors, std::vector<float>& boxes, std::vector<float>& landmarks) {
+    void all_deltas(const models::Network& network, const AnchorGrid& anchors, std::vector<float>& boxes,
+                    std::vector<float>& landmarks) {
         const models::HeadLayout& head = network.head();
         const auto row = static_cast<std::size_t>(head.row_size()), box = static_cast<std::size_t>(head.box_size()),
                    landmark = static_cast<std::size_t>(head.landmark_size());
@@ -65,7 +69,8 @@ public:
         landmarks.resize(cells * landmark);
         for (int level = 0; level < anchors.levels(); ++level) {
             const layers::Map features = plan_.map(plan_.features[static_cast<std::size_t>(level)], arena_.data());
-            network.deltas(level, features.data, features.pixels(), rows_.data() + static_cast<std::size_t>(anchors.cells_before(level)) * row);
+            network.deltas(level, features.data, features.pixels(),
+                           rows_.data() + static_cast<std::size_t>(anchors.cells_before(level)) * row);
         }
         for (std::size_t i = 0; i < cells; ++i) {
             std::copy_n(rows_.data() + i * row, box, boxes.data() + i * box);

@@ -48,9 +48,10 @@ public:
     template <class DeltasOf>
     Span<const Face> faces(const Outputs& outputs, const Profile& profile, const Options& options, DeltasOf deltas_of) {
         candidates_.clear();
-        select(outputs, profile, options.score_threshold, deltas_of, [&](int anchor, float difference, const Box& box, const Deltas&) {
-            candidates_.push_back({difference, static_cast<std::uint32_t>(anchor), box});
-        });
+        select(outputs, profile, options.score_threshold, deltas_of,
+               [&](int anchor, float difference, const Box& box, const Deltas&) {
+                   candidates_.push_back({difference, static_cast<std::uint32_t>(anchor), box});
+               });
         suppress(options.nms_threshold, profile.suppress_equal_iou, static_cast<std::size_t>(options.max_faces),
                  [&](const Candidate& candidate) {
                      const int anchor = static_cast<int>(candidate.index);
@@ -71,10 +72,11 @@ public:
     /// Adds a look's candidates to those of others.
     template <class DeltasOf>
     void collect(const Outputs& outputs, const Profile& profile, const Options& options, DeltasOf deltas_of) {
-        select(outputs, profile, options.score_threshold, deltas_of, [&](int anchor, float difference, const Box& box, const Deltas& deltas) {
-            candidates_.push_back({difference, static_cast<std::uint32_t>(points_.size()), box});
-            points_.push_back(landmarks(outputs, profile, anchor, deltas));
-        });
+        select(outputs, profile, options.score_threshold, deltas_of,
+               [&](int anchor, float difference, const Box& box, const Deltas& deltas) {
+                   candidates_.push_back({difference, static_cast<std::uint32_t>(points_.size()), box});
+                   points_.push_back(landmarks(outputs, profile, anchor, deltas));
+               });
     }
 
     /// The faces of all candidates collected.
@@ -82,8 +84,8 @@ public:
         const bool clusters = options.voting == Voting::insightface;
         const auto most = static_cast<std::size_t>(options.max_faces);
         const auto points_of = [&](const Candidate& candidate) { return points_[candidate.index]; };
-        suppress(clusters ? options.voting_threshold : options.nms_threshold, clusters || profile.suppress_equal_iou, clusters ? 0 : most,
-                 points_of);
+        suppress(clusters ? options.voting_threshold : options.nms_threshold, clusters || profile.suppress_equal_iou,
+                 clusters ? 0 : most, points_of);
         const auto face_at = [&](std::size_t i) {
             const Candidate& candidate = candidates_[i];
             return Face{detail::probability(candidate.difference), candidate.box, points_of(candidate)};
@@ -125,8 +127,8 @@ private:
         std::sort(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) {
             return a.difference != b.difference ? a.difference > b.difference : a.index < b.index;
         });
-        const Span<const std::uint32_t> kept =
-            suppressor_.run(candidates_.size(), [&](std::size_t i) { return candidates_[i].box; }, iou_threshold, equal, most);
+        const Span<const std::uint32_t> kept = suppressor_.run(
+            candidates_.size(), [&](std::size_t i) { return candidates_[i].box; }, iou_threshold, equal, most);
         faces_.clear();
         anchors_.clear();
         for (const std::uint32_t k : kept) {

@@ -14,7 +14,8 @@ class Preprocessor {
 public:
     /// The image turned upright, in packed colours: itself where nothing is to do, else valid until the next call. `image` is
     /// one that check() passes.
-    ImageView upright(const ImageView& image, Rotation rotation, const detail::Parallel& parallel, const detail::YuvKernels& kernels) {
+    ImageView upright(const ImageView& image, Rotation rotation, const detail::Parallel& parallel,
+                      const detail::YuvKernels& kernels) {
         return upright_.convert(image, rotation, parallel, kernels);
     }
 
@@ -29,7 +30,8 @@ public:
     }
 
     /// A look, turned: each of those of Rotation::automatic. Valid until the next call.
-    ImageView turned(const ImageView& look, Rotation rotation, const detail::Parallel& parallel, const detail::YuvKernels& kernels) {
+    ImageView turned(const ImageView& look, Rotation rotation, const detail::Parallel& parallel,
+                     const detail::YuvKernels& kernels) {
         return turned_.convert(look, rotation, parallel, kernels);
     }
 

@@ -62,7 +62,7 @@ Header read_header(Bytes file) {
     if (!known)
         refuse(std::to_string(bits) + " bits a pixel with compression " + std::to_string(compression) + " are not supported");
 
-    // Masks stand in the longer headers or behind the short one.
+    // Masks stand in the longer headers or after the short one.
     h.masks =
         bits == 16 ? std::array<std::uint32_t, 3>{0x7c00, 0x3e0, 0x1f} : std::array<std::uint32_t, 3>{0xff0000, 0xff00, 0xff};
     if (fields)

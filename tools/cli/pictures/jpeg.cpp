@@ -53,7 +53,7 @@ std::string message(j_common_ptr jpeg) {
 void on_message(j_common_ptr jpeg, int level) {
     if (level >= 0) return;
     Reader& r = reader(jpeg);
-    // Between restart markers libjpeg goes on behind a gap; any other marker is the end of what there is.
+    // Between restart markers libjpeg goes on after a gap; any other marker is the end of what there is.
     const int marker = r.jpeg.unread_marker;
     // Arithmetic decoding makes a picture of anything: only a bad code, or data left over, tells that it was not one.
     if (r.jpeg.arith_code != FALSE && (jpeg->err->msg_code == JWRN_ARITH_BAD_CODE || jpeg->err->msg_code == JWRN_EXTRANEOUS_DATA))
@@ -135,7 +135,7 @@ bool read_row(Reader& r, JSAMPROW row) {
     return true;
 }
 
-// What is wrong behind the last row harms nobody, but for arithmetic coding: cameras leave odd markers there.
+// What is wrong after the last row harms nobody, but for arithmetic coding: cameras leave odd markers there.
 void finish(Reader& r) {
     if (setjmp(r.jump) == 0) jpeg_finish_decompress(&r.jpeg);
 }

@@ -12,7 +12,7 @@ namespace cli {
 
 namespace {
 
-// stb_image fills in zeros behind the end of some formats and reports success, so it reads through here to be caught at it.
+// stb_image fills in zeros after the end of some formats and reports success, so it reads through here to be caught at it.
 struct Source {
     Bytes bytes;
     std::size_t position = 0;

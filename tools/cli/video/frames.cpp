@@ -209,7 +209,7 @@ bool Frames::read_jpeg() {
         if (jpeg_.size() > kMaxImageFile) throw Error(ErrorCode::bad_format, "frame " + std::to_string(count_) + " has no end");
         return byte;
     };
-    // Segments by their lengths; the data behind SOS up to a marker that is neither stuffing nor a restart.
+    // Segments by their lengths; the data after SOS up to a marker that is neither stuffing nor a restart.
     for (int byte = take();;) {
         while (byte >= 0 && byte != 0xFF) byte = take();
         while (byte == 0xFF) byte = take();
