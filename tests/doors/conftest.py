@@ -67,8 +67,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("no Python.h (Debian: python3-dev): the Python package is not tested")
     folder = tmp_path_factory.mktemp("wheel")
     tool = from_environment("RETINAFACE_CLI")[-1]
-    run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q", "-w", folder, "-C", f"build-dir={folder}/build",
-        "-C", f"cmake.define.RETINAFACE_PYTHON_TOOL={tool}", ROOT / "bindings" / "python")  # fmt: skip
+    run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q", "-w", folder, f"--config-settings=build-dir={folder}/build",
+        f"--config-settings=cmake.define.RETINAFACE_PYTHON_TOOL={tool}", ROOT / "bindings" / "python")  # fmt: skip
     (wheel,) = folder.glob("retinaface-*.whl")
     return wheel
 

@@ -95,7 +95,7 @@ Run add_info(CLI::App& command) {
         try {
             return run(*path, *layers);
         } catch (const retinaface::Error& error) {
-            throw retinaface::Error(error.code(), (path->empty() ? "" : *path + ": ") + error.what());
+            throw retinaface::Error(error.code(), (path->empty() ? "" : *path + ": ") + with_way_out(error, *path).what());
         }
     };
 }

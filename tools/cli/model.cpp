@@ -122,6 +122,7 @@ void add_detector_arguments(CLI::App& command, DetectorArguments& arguments, con
             .add_option_function<std::vector<float>>("--scales", set_scales,
                                                      "Look at every picture at each of these factors of its size, as in 1,0.5")
             ->type_name("F,...")
+            ->allow_extra_args(false)  // pictures may follow
             ->delimiter(',');
     command.add_flag("--flip", options.flip, "At each size, look at the mirrored picture too");
     const auto set_voting = [&options](const std::string& name) { options.voting = parse_voting(name); };
@@ -175,19 +176,21 @@ std::string describe_sizes(const retinaface::Options& options) {
     return text;
 }
 
+retinaface::Error with_way_out(const retinaface::Error& error, const std::string& path) {
+    const std::string suffix = ".safetensors";
+    const bool named_so = path.size() >= suffix.size() && path.compare(path.size() - suffix.size(), suffix.size(), suffix) == 0;
+    if (error.code() != retinaface::ErrorCode::bad_format || named_so) return error;
+    return {error.code(), std::string(error.what()) +
+                              "; weights of PyTorch, MXNet, ONNX and ncnn become a weights file with tools/convert_weights.py " +
+                              path + " -o model.safetensors"};
+}
+
 retinaface::Weights load_weights(const std::string& path) {
     if (path.empty()) return retinaface::Weights::from_embedded(retinaface::embedded::kDefaultWeights);
     try {
         return retinaface::Weights::load(path);
     } catch (const retinaface::Error& error) {
-        const std::string suffix = ".safetensors";
-        const bool named_so =
-            path.size() >= suffix.size() && path.compare(path.size() - suffix.size(), suffix.size(), suffix) == 0;
-        if (error.code() != retinaface::ErrorCode::bad_format || named_so) throw;
-        throw retinaface::Error(error.code(), std::string(error.what()) +
-                                                  "; weights of PyTorch, MXNet, ONNX and ncnn become a weights file with "
-                                                  "tools/convert_weights.py " +
-                                                  path + " -o model.safetensors");
+        throw with_way_out(error, path);
     }
 }
 

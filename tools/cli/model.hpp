@@ -30,6 +30,8 @@ std::pair<int, int> parse_sides(const std::string& text);
 /// At which sizes the options have a picture seen, in words: "size 640x480, scales 1 0.5, mirrored too".
 std::string describe_sizes(const retinaface::Options& options);
 
+/// The error of a file that is no weights file says how to make one of it.
+retinaface::Error with_way_out(const retinaface::Error& error, const std::string& path);
 /// A weights file, or where `path` is empty the weights that come with the tool. Throws retinaface::Error.
 retinaface::Weights load_weights(const std::string& path);
 
