@@ -41,7 +41,7 @@ def tool_lines(*arguments: object) -> list[dict]:
 
 
 def test_wheel(wheel: Path) -> None:
-    assert wheel.stat().st_size < 4_000_000
+    assert wheel.stat().st_size < 5_000_000  # 1.2 MB without the tool, which holds every network and the mesh
     names = zipfile.ZipFile(wheel).namelist()
     for name in ("__init__.py", "_core.pyi", "py.typed", "bin/retinaface"):
         assert f"retinaface/{name}" in names
