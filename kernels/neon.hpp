@@ -13,6 +13,9 @@
 
 RETINAFACE_BEGIN_NAMESPACE
 namespace kernels {
+// GCC sees a change of sign in array bounds that are template arguments.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsign-conversion"
 namespace neon {
 // Bodies build on each other in this order.
 // clang-format off
@@ -34,6 +37,7 @@ namespace neon {
 #include "generic/pixel_set.inl"
 // clang-format on
 }  // namespace neon
+#pragma GCC diagnostic pop
 }  // namespace kernels
 RETINAFACE_END_NAMESPACE
 
