@@ -64,7 +64,8 @@ inline void vertex_normals(Span<const float> vertices, Span<const std::int32_t> 
     }
 }
 
-/// Draws. One thread at a time; allocates nothing for sizes already seen. The image is the same, bit for bit, on every instruction set.
+/// Draws. One thread at a time; allocates nothing for sizes already seen. The image is the same on every set: bit for bit on x86, within
+/// rounding on ARM.
 ///
 /// A pixel belongs to a triangle that holds its centre, edges included; the nearest triangle wins, of equals the first; vertices are
 /// rounded to 1/256 pixel. Left out: degenerate triangles, and those with a corner that is not finite, nearer than Projection::near, or
