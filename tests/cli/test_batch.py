@@ -206,15 +206,22 @@ def test_killed_and_resumed(folder: Path, tmp_path: Path, how: signal.Signals) -
     arguments = ["detect", "--model", str(MODEL), *LOW, "--jobs", "2", "--json"]
     whole = run(*arguments, "-", *many).stdout
     out, dice = tmp_path / "out.jsonl", random.Random(1)
-    for _ in range(100):
+    stopped = 0
+    for turn in range(100):
+        before = out.stat().st_size if out.exists() else 0
         with subprocess.Popen(command("RETINAFACE_CLI", "bin/retinaface") + [*arguments, str(out), "--resume", *map(str, many)],
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE) as tool:
-            time.sleep(dice.uniform(0.01, 0.15))
+            # Anywhere, or just after its first record: the first turn is in the middle of the work on a machine of any speed.
+            if turn > 0:
+                time.sleep(dice.uniform(0.01, 0.15))
+            while turn == 0 and tool.poll() is None and not (out.exists() and out.stat().st_size > before):
+                time.sleep(0.0002)
             tool.send_signal(how)
             messages = tool.communicate()[1].decode()
         text = out.read_bytes() if out.exists() else b""
         assert whole.startswith(text[: text.rfind(b"\n") + 1])
         if how == signal.SIGINT and tool.returncode == 130:
+            stopped += 1
             assert text == b"" or text.endswith(b"\n")
             assert "--resume goes on" in messages.splitlines()[-1]
         if text == whole:
@@ -222,6 +229,7 @@ def test_killed_and_resumed(folder: Path, tmp_path: Path, how: signal.Signals) -
     else:
         run(*arguments, out, "--resume", *many)
     assert out.read_bytes() == whole
+    assert stopped or how != signal.SIGINT or len(whole) < 1000
 
 
 def test_resume_refuses_what_it_did_not_write(folder: Path, tmp_path: Path) -> None:
