@@ -24,17 +24,25 @@ IMAGENET_STD_RGB = (0.229, 0.224, 0.225)
 
 
 class ConvNorm(nn.Module):
-    """Convolution without bias, BatchNorm and, unless `slope` is None, LeakyReLU."""
+    """Convolution without bias, BatchNorm and, unless `slope` is None, LeakyReLU.
+
+    A strided depthwise convolution is run at stride 1 and thinned out, which is the same function: PyTorch's backward pass of the
+    strided one in bfloat16 on a CPU is a plain loop, a quarter of a step's time for four of the layers.
+    """
 
     def __init__(self, layer: Conv) -> None:
         super().__init__()
+        self.keep_every = layer.stride if layer.groups > 1 else 1
         self.conv = nn.Conv2d(
-            layer.c_in, layer.c_out, layer.kernel, layer.stride, layer.padding, groups=layer.groups, bias=False)
+            layer.c_in, layer.c_out, layer.kernel, layer.stride // self.keep_every, layer.padding, groups=layer.groups, bias=False)
         self.norm = nn.BatchNorm2d(layer.c_out, EPSILON)
         self.slope = layer.slope
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.norm(self.conv(x))
+        x = self.conv(x)
+        if self.keep_every > 1:
+            x = x[:, :, :: self.keep_every, :: self.keep_every].contiguous(memory_format=torch.channels_last)
+        x = self.norm(x)
         return x if self.slope is None else F.leaky_relu(x, self.slope, inplace=True)
 
 
