@@ -20,6 +20,7 @@ struct Similarity {
     double dx = 0;
     double dy = 0;
 
+    /// How many times longer it makes a line.
     double scale() const noexcept { return std::hypot(a, b); }
     Point operator()(Point p) const noexcept {
         const double x = static_cast<double>(p.x), y = static_cast<double>(p.y);
@@ -104,7 +105,7 @@ inline Result<Similarity> try_estimate_similarity(Span<const Point> from, Span<c
 struct AlignTemplate {
     int width = 0;
     int height = 0;
-    std::array<Point, 5> points{};
+    std::array<Point, 5> points{};  ///< in Face::landmarks' order
 
     /// The same crop size, showing `margin` times the template's width and height more on every side. margin > -0.5.
     AlignTemplate with_margin(float margin) const {
@@ -168,7 +169,7 @@ public:
         });
     }
 
-    static constexpr int kMaxCrop = 4096;
+    static constexpr int kMaxCrop = 4096;  ///< pixels, the longest side of a crop
 
     const AlignTemplate& crop_template() const noexcept { return template_; }
 

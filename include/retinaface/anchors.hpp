@@ -18,9 +18,9 @@ struct AnchorLayout {
 
 /// Square anchor in pixels of the network's input.
 struct Anchor {
-    float x;  ///< centre
-    float y;
-    float size;
+    float x;     ///< centre
+    float y;     ///< centre
+    float size;  ///< side
 };
 
 /// The anchors of an input size, in output order: levels fine to coarse, rows, columns, the cell's in the layout's order.
@@ -38,8 +38,11 @@ public:
 
     int levels() const noexcept { return layout_ == nullptr ? 0 : layout_->levels; }
     int per_cell() const noexcept { return layout_ == nullptr ? 0 : layout_->per_cell; }
+    /// Cells of all levels.
     int cells() const noexcept { return cells_[levels()]; }
+    /// Cells of the levels finer than this one.
     int cells_before(int level) const noexcept { return cells_[level]; }
+    /// Anchors of all cells.
     int size() const noexcept { return per_cell() * cells(); }
 
     /// The level of a cell.
@@ -49,6 +52,7 @@ public:
         return level;
     }
 
+    /// 0 <= index < size().
     Anchor operator[](int index) const noexcept {
         const int cell = index / layout_->per_cell;
         const int l = level(cell);

@@ -20,9 +20,10 @@ struct Box {
     float y2 = 0;
 };
 
+/// What detect() says of a face.
 struct Face {
     float score = 0;  ///< probability, 0..1
-    Box box;
+    Box box;          ///< pixels of the image given to detect()
     /// The eye on the image's left, the eye on its right, nose tip, mouth corner on its left, on its right.
     std::array<Point, 5> landmarks{};
 };

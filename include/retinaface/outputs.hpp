@@ -13,8 +13,8 @@ struct RawOutputs {
     Span<const float> class_logits;  ///< [anchors][2]: background, face (no softmax)
     Span<const float> boxes;         ///< [anchors][4]: x, y, w, h deltas
     Span<const float> landmarks;     ///< [anchors][10]: x, y deltas of five points
-    AnchorGrid anchors;
-    InputSize input;
+    AnchorGrid anchors;              ///< of the network's input
+    InputSize input;                 ///< and the way back to the image's pixels
 };
 
 RETINAFACE_END_NAMESPACE

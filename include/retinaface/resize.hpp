@@ -52,11 +52,11 @@ private:
 
 /// What the network sees of an image.
 struct InputSize {
-    int width = 0;  ///< of the resized image
-    int height = 0;
-    int padded_width = 0;  ///< of the network's input
-    int padded_height = 0;
-    Transform transform;
+    int width = 0;          ///< of the resized image
+    int height = 0;         ///< of the resized image
+    int padded_width = 0;   ///< of the network's input
+    int padded_height = 0;  ///< of the network's input
+    Transform transform;    ///< from the image's pixels to the network's and back
 };
 
 namespace detail {
