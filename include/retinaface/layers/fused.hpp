@@ -7,9 +7,9 @@
 
 #include <array>
 #include <cstring>
-#include <tuple>
 
 #include "separable.hpp"
+#include "sequence.hpp"
 #include "stem.hpp"
 
 RETINAFACE_BEGIN_NAMESPACE
@@ -23,45 +23,28 @@ constexpr bool kIsStem<Stem<K, Stride, Cout>> = true;
 }  // namespace impl
 
 template <class... Layers>
-class Fused {
-    static constexpr std::size_t kLayers = sizeof...(Layers);
+class Fused : public Sequence<Layers...> {
+    using Chain = Sequence<Layers...>;
+    using Chain::kLayers;
+    using Chain::layers_;
     template <std::size_t I>
-    using Layer = std::tuple_element_t<I, std::tuple<Layers...>>;
-
-    template <std::size_t... I>
-    static constexpr bool channels_match(std::index_sequence<I...>) {
-        return ((Layer<I>::kChannelsOut == Layer<I + 1>::kChannelsIn) && ...);
-    }
-    static_assert(channels_match(std::make_index_sequence<kLayers - 1>{}),
-                  "a layer's input has the channels of the output before it");
+    using Layer = typename Chain::template Layer<I>;
 
     /// Whether the input is the image.
     static constexpr bool kFromPixels = impl::kIsStem<Layer<0>>;
 
 public:
     static constexpr Kind kKind = Kind::fused;
-    static constexpr int kChannelsIn = Layer<0>::kChannelsIn;
-    static constexpr int kChannelsOut = Layer<kLayers - 1>::kChannelsOut;
-    static constexpr int kStride = (Layers::kStride * ...);
+    using Chain::kChannelsOut;
+    using Chain::kStride;
     /// Whether values between layers live in rings only.
     static constexpr bool kStreams = kLayers > 1;
 
-    /// `scope(i)` is the scope of layer i's tensors.
-    template <class ScopeOf>
-    auto load(ScopeOf scope, Activation activation) -> decltype(scope(std::size_t{}), void()) {
-        std::size_t i = 0;
-        std::apply([&](auto&... layer) { (layer.load(scope(i++), activation), ...); }, layers_);
-    }
-
+    using Chain::load;
     /// Of a single layer.
     void load(const Scope& scope, Activation activation) {
         static_assert(kLayers == 1, "several layers have a scope each");
         std::get<0>(layers_).load(scope, activation);
-    }
-
-    template <class Pass, class Value>
-    auto forward(Pass& pass, Value in) const {
-        return apply_from<0>(pass, in);
     }
 
     Shape output(const Shape& in) const { return {strided(in.height, kStride), strided(in.width, kStride), kChannelsOut}; }
@@ -84,14 +67,6 @@ public:
     }
 
 private:
-    template <std::size_t I, class Pass, class Value>
-    auto apply_from(Pass& pass, Value in) const {
-        if constexpr (I == kLayers)
-            return in;
-        else
-            return apply_from<I + 1>(pass, pass(std::get<I>(layers_), in));
-    }
-
     template <std::size_t Count>
     static constexpr Rows needed_by(Rows made) {
         if constexpr (Count == 0)
@@ -261,8 +236,6 @@ private:
             return staged.row(y);
         }
     };
-
-    std::tuple<Layers...> layers_;
 };
 
 }  // namespace layers

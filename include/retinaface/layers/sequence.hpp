@@ -11,10 +11,12 @@ namespace layers {
 
 template <class... Layers>
 class Sequence {
+protected:
     static constexpr std::size_t kLayers = sizeof...(Layers);
     template <std::size_t I>
     using Layer = std::tuple_element_t<I, std::tuple<Layers...>>;
 
+private:
     template <std::size_t... I>
     static constexpr bool channels_match(std::index_sequence<I...>) {
         return ((Layer<I>::kChannelsOut == Layer<I + 1>::kChannelsIn) && ...);
@@ -30,7 +32,7 @@ public:
 
     /// `scope(i)` is the scope of layer i's tensors.
     template <class ScopeOf>
-    void load(ScopeOf scope, Activation activation) {
+    auto load(ScopeOf scope, Activation activation) -> decltype(scope(std::size_t{}), void()) {
         std::size_t i = 0;
         std::apply([&](auto&... layer) { (layer.load(scope(i++), activation), ...); }, layers_);
     }
@@ -49,6 +51,7 @@ private:
             return apply_from<I + 1>(pass, pass(std::get<I>(layers_), in));
     }
 
+protected:
     std::tuple<Layers...> layers_;
 };
 
