@@ -8,7 +8,7 @@
 #pragma once
 
 #define RETINAFACE_VERSION_MAJOR 0
-#define RETINAFACE_VERSION_MINOR 1
+#define RETINAFACE_VERSION_MINOR 2
 #define RETINAFACE_VERSION_PATCH 0
 
 #if defined(__x86_64__)

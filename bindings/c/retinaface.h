@@ -61,7 +61,7 @@ RETINAFACE_API const char* retinaface_status_name(retinaface_status status);
 /* What went wrong in this thread's last call that did not return RETINAFACE_OK: the thing, what was expected, what was found.
  * Never NULL; valid until this thread's next call that fails. */
 RETINAFACE_API const char* retinaface_last_error(void);
-/* The library's version, as "0.1.0". */
+/* The library's version, as "0.2.0". */
 RETINAFACE_API const char* retinaface_version(void);
 
 /* ---- Images and faces */
