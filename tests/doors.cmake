@@ -56,9 +56,11 @@ endif()
 
 # The Python package, built once as a wheel, and the code blocks of docs/.
 if(RETINAFACE_BUILD_CLI)
+    set_target_properties(retinaface_cli_packaged PROPERTIES EXCLUDE_FROM_ALL OFF)
     retinaface_add_script_test(doors_python COMMAND ${retinaface_python} -B -m pytest -q -rs -p no:cacheprovider
                                                     ${CMAKE_CURRENT_SOURCE_DIR}/doors/test_python_package.py
                                                     ${CMAKE_CURRENT_SOURCE_DIR}/doors/test_docs.py
                                ENVIRONMENT CXX=${CMAKE_CXX_COMPILER} CC=${CMAKE_C_COMPILER} CMAKE=${CMAKE_COMMAND}
-                               RETINAFACE_CLI=$<TARGET_FILE:retinaface_cli> RETINAFACE_C_LIBRARY=$<TARGET_FILE:retinaface_c>)
+                               RETINAFACE_CLI=$<TARGET_FILE:retinaface_cli> RETINAFACE_PACKAGED_CLI=$<TARGET_FILE:retinaface_cli_packaged>
+                               RETINAFACE_C_LIBRARY=$<TARGET_FILE:retinaface_c>)
 endif()
