@@ -8,6 +8,9 @@ if(TARGET c_detect AND NOT RETINAFACE_STATIC_EXECUTABLES)
         target_link_libraries(test_api_${kind} PRIVATE retinaface_program retinaface::${kind})
         set_target_properties(test_api_${kind} PROPERTIES C_STANDARD 99 C_EXTENSIONS OFF)
     endforeach()
+    if("doors_c" MATCHES "${RETINAFACE_TEST_ONLY}")
+        add_dependencies(retinaface_tests test_api_c test_api_c_static c_detect quickstart)
+    endif()
     retinaface_add_python_test(doors_c doors/test_c.py ENVIRONMENT
                                "RETINAFACE_C_PROGRAMS=${emulator} $<TARGET_FILE:test_api_c>,${emulator} $<TARGET_FILE:test_api_c_static>"
                                "RETINAFACE_C_DETECT=${emulator} $<TARGET_FILE:c_detect>"
