@@ -40,7 +40,7 @@ bool contains(const std::string& text, const std::string& part) { return text.fi
 
 std::string little(std::uint32_t value, int bytes) {
     std::string text;
-    for (int i = 0; i < bytes; ++i) text += static_cast<char>(value >> 8 * i & 255);
+    for (int i = 0; i < bytes; ++i) text += static_cast<char>(std::uint64_t{value} >> 8 * i & 255);
     return text;
 }
 
