@@ -3,6 +3,9 @@
 // timed apart, on one thread), post_ms (selection, decoding and suppression, timed on finished outputs), network_ms
 // (what is left); and the number of faces.
 //
+// batch/size/how/threads/isa: 32 pictures, given to detect() together or one by one; compare with --benchmark_repetitions=9
+// --benchmark_enable_random_interleaving=true.
+//
 // RETINAFACE_BENCH_MODEL names the weights file (default: the tests' seeded network), RETINAFACE_BENCH_IMAGE a binary PPM that is
 // repeated over the input (default: a synthetic image). RETINAFACE_BENCH_THREADS lists the numbers of threads (default: 1,2).
 #include <benchmark/benchmark.h>
@@ -123,6 +126,25 @@ void run(benchmark::State& state, const bench::Size& size, int threads, Isa isa)
     state.counters["fps"] = benchmark::Counter(1, benchmark::Counter::kIsIterationInvariantRate);
 }
 
+/// A batch of 32: an iteration is all of them, side by side or one after the other.
+void run_batch(benchmark::State& state, const bench::Size& size, int threads, bool side_by_side, Isa isa) {
+    const std::vector<std::uint8_t> rgb = make_image(size.width, size.height);
+    const std::vector<ImageView> images(32, ImageView(rgb.data(), size.width, size.height));
+    Options options;
+    options.threads = threads;
+    options.isa = isa;
+    const Detector detector(weights(), options);
+    std::size_t faces = 0;
+    for (auto _ : state) {
+        if (side_by_side)
+            faces = detector.detect(Span<const ImageView>(images)).size();
+        else
+            for (const ImageView& image : images) faces = detector.detect(image).size();
+        benchmark::DoNotOptimize(faces);
+    }
+    state.counters["fps"] = benchmark::Counter(32, benchmark::Counter::kIsIterationInvariantRate);
+}
+
 void run_camera(benchmark::State& state, PixelFormat format, Rotation rotation, Isa isa) {
     constexpr int kWidth = 640, kHeight = 480;
     const std::vector<std::uint8_t> bytes = make_image(kWidth, kHeight);  // more than a frame has
@@ -148,6 +170,17 @@ int main(int argc, char** argv) {
                 const std::string name =
                     std::string("detector/") + size.name + "/threads:" + std::to_string(threads) + "/" + to_string(isa.isa);
                 benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) { run(state, size, threads, isa.isa); })
+                    ->Unit(benchmark::kMillisecond)
+                    ->UseRealTime();
+            }
+        }
+        for (const int threads : thread_counts) {
+            for (const bool side_by_side : {true, false}) {
+                const std::string name = std::string("batch/vga/") + (side_by_side ? "detect_all" : "one_by_one") +
+                                         "/threads:" + std::to_string(threads) + "/" + to_string(isa.isa);
+                benchmark::RegisterBenchmark(
+                    name.c_str(),
+                    [=](benchmark::State& state) { run_batch(state, bench::kSizes[1], threads, side_by_side, isa.isa); })
                     ->Unit(benchmark::kMillisecond)
                     ->UseRealTime();
             }

@@ -8,6 +8,9 @@ if(TARGET c_detect AND NOT RETINAFACE_STATIC_EXECUTABLES)
         target_link_libraries(test_api_${kind} PRIVATE retinaface_program retinaface::${kind})
         set_target_properties(test_api_${kind} PROPERTIES C_STANDARD 99 C_EXTENSIONS OFF)
     endforeach()
+    if("doors_c" MATCHES "${RETINAFACE_TEST_ONLY}")
+        add_dependencies(retinaface_tests test_api_c test_api_c_static c_detect quickstart)
+    endif()
     retinaface_add_python_test(doors_c doors/test_c.py ENVIRONMENT
                                "RETINAFACE_C_PROGRAMS=${emulator} $<TARGET_FILE:test_api_c>,${emulator} $<TARGET_FILE:test_api_c_static>"
                                "RETINAFACE_C_DETECT=${emulator} $<TARGET_FILE:c_detect>"
@@ -56,9 +59,11 @@ endif()
 
 # The Python package, built once as a wheel, and the code blocks of docs/.
 if(RETINAFACE_BUILD_CLI)
+    set_target_properties(retinaface_cli_packaged PROPERTIES EXCLUDE_FROM_ALL OFF)
     retinaface_add_script_test(doors_python COMMAND ${retinaface_python} -B -m pytest -q -rs -p no:cacheprovider
                                                     ${CMAKE_CURRENT_SOURCE_DIR}/doors/test_python_package.py
                                                     ${CMAKE_CURRENT_SOURCE_DIR}/doors/test_docs.py
                                ENVIRONMENT CXX=${CMAKE_CXX_COMPILER} CC=${CMAKE_C_COMPILER} CMAKE=${CMAKE_COMMAND}
-                               RETINAFACE_CLI=$<TARGET_FILE:retinaface_cli> RETINAFACE_C_LIBRARY=$<TARGET_FILE:retinaface_c>)
+                               RETINAFACE_CLI=$<TARGET_FILE:retinaface_cli> RETINAFACE_PACKAGED_CLI=$<TARGET_FILE:retinaface_cli_packaged>
+                               RETINAFACE_C_LIBRARY=$<TARGET_FILE:retinaface_c>)
 endif()

@@ -479,6 +479,87 @@ TEST_CASE("threads share a detector") {
     }
 }
 
+TEST_CASE("a batch is what its images are one by one, side by side or not") {
+    std::vector<Picture> pictures;
+    for (int i = 0; i < 5; ++i) pictures.push_back(random_picture(30 + 19 * i, 100 - 21 * i, static_cast<std::uint64_t>(i)));
+    pictures.push_back(converted(pictures[1], PixelFormat::bgra8, 3, true));
+    const Detector one = seeded_detector(test_options(0.2f));
+    std::vector<std::vector<Face>> expected;
+    for (const Picture& picture : pictures) expected.push_back(one.detect(picture.view()));
+    CHECK(expected[1].size() + expected[0].size() > 2);
+
+    const auto right = [&](const Detector& detector, std::size_t count) {
+        std::vector<ImageView> images;
+        for (std::size_t i = 0; i < count; ++i) images.push_back(pictures[i % pictures.size()].view());
+        const std::vector<std::vector<Face>> found = detector.detect(images);
+        if (found.size() != count) return false;
+        for (std::size_t i = 0; i < count; ++i)
+            if (!same_faces(found[i], expected[i % pictures.size()])) return false;
+        return true;
+    };
+    for (const int threads : {1, 2, 3, 4, 7}) {
+        if (trimmed() && threads > 3) continue;
+        CAPTURE(threads);
+        Options options = test_options(0.2f);
+        options.threads = threads;
+        const Detector own = seeded_detector(options);
+        ReversedExecutor executor;
+        options.executor = &executor;
+        const Detector borrowed = seeded_detector(options);
+        const auto n = static_cast<std::size_t>(threads);
+        for (const std::size_t count : {std::size_t{0}, std::size_t{1}, n - 1, n, n + 1, 2 * n, 3 * n + 2}) {
+            CAPTURE(count);
+            CHECK(right(own, count));
+            CHECK(right(borrowed, count));
+        }
+        executor.runs = 0;
+        CHECK(right(borrowed, 2 * n));
+        CHECK(executor.runs == (threads > 1 ? 1 : 0));
+
+        // Batches at a time on one detector.
+        std::atomic<int> wrong{0};
+        std::vector<std::thread> callers;
+        for (int t = 0; t < 3; ++t)
+            callers.emplace_back([&] {
+                for (int round = 0; round < (trimmed() ? 2 : 6); ++round)
+                    if (!right(own, n + 2)) ++wrong;
+            });
+        for (std::thread& caller : callers) caller.join();
+        CHECK(wrong == 0);
+        own.trim();
+        CHECK(right(own, n));
+
+        // The error is that of the first image that has one, wherever it stands.
+        for (std::size_t bad = 0; bad < 2 * n + 1; ++bad) {
+            std::vector<ImageView> images(2 * n + 1, pictures[0].view());
+            images[bad].width = -7 - static_cast<int>(bad);
+            if (bad + 1 < images.size()) images[bad + 1].height = -1;
+            const auto found = own.try_detect(Span<const ImageView>(images));
+            const auto alone = one.try_detect(images[bad]);
+            REQUIRE_FALSE(found.has_value());
+            CHECK(found.error().code() == alone.error().code());
+            CHECK(std::string(found.error().what()) == alone.error().what());
+        }
+    }
+}
+
+TEST_CASE("a batch looks at every turn and scale that one image is looked at") {
+    const Picture a = random_picture(129, 97, 1), b = random_picture(61, 140, 2);
+    const std::vector<ImageView> images = {a.view(), b.view(), b.view()};
+    for (const bool turned : {false, true}) {
+        Options options = test_options(0.2f);
+        options.threads = 2;
+        if (turned)
+            options.rotation = Rotation::automatic;
+        else
+            options.scales = {1, 0.5f};
+        options.flip = !turned;
+        const Detector detector = seeded_detector(options);
+        const std::vector<std::vector<Face>> found = detector.detect(images);
+        for (std::size_t i = 0; i < images.size(); ++i) CHECK(same_faces(found[i], detector.detect(images[i])));
+    }
+}
+
 TEST_CASE("a workspace serves any detector, copies share everything, weights may go") {
     const Picture picture = random_picture(70, 50, 3), small = random_picture(9, 7, 4);
     Workspace workspace;

@@ -1,9 +1,10 @@
-// Faces as Eigen maps: the same floats, where they lie.
+// Faces and meshes as Eigen maps: the same floats, where they lie.
 #include <doctest/doctest.h>
 
 #include <vector>
 
 #include "retinaface/eigen.hpp"
+#include "retinaface/mesh.hpp"
 
 using namespace retinaface;
 
@@ -58,4 +59,27 @@ TEST_CASE("no faces are maps of no rows") {
     CHECK(boxes_map(none).rows() == 0);
     CHECK(scores_map(none).size() == 0);
     CHECK(landmarks_map(none).rows() == 0);
+}
+
+TEST_CASE("a mesh's maps hold what the mesh holds") {
+    MeshEstimator estimator = default_mesh_estimator();
+    Face face;
+    face.landmarks = {Point{201, 105}, Point{246, 104}, Point{228, 133}, Point{206, 149}, Point{243, 148}};
+    const Mesh& mesh = estimator.estimate({}, face);
+    const auto vertices = vertices_map(mesh.vertices3d), projected = vertices_map(mesh.projected);
+    const auto triangles = triangles_map(estimator.triangles());
+    const auto landmarks = landmarks_map(mesh.landmarks68);
+    REQUIRE(vertices.rows() == 9409);
+    REQUIRE(projected.rows() == 9409);
+    CHECK(vertices.data() == mesh.vertices3d.data());
+    CHECK(projected(9408, 2) == mesh.projected[3 * 9408 + 2]);
+    CHECK(landmarks(67, 1) == mesh.landmarks68[67][1]);
+    CHECK(triangles.rows() == static_cast<Eigen::Index>(estimator.triangles().size() / 3));
+    CHECK(triangles.minCoeff() == 0);
+    CHECK(triangles.maxCoeff() == 9408);
+    // The projection is the mesh's own: one matrix for all vertices.
+    const Eigen::Map<const Eigen::Matrix<float, 3, 4, Eigen::RowMajor>> matrix(mesh.projection.rows[0].data());
+    const Eigen::MatrixXf rows = (vertices * matrix.leftCols<3>().transpose()).rowwise() + matrix.col(3).transpose();
+    const Eigen::VectorXf x = rows.col(0).cwiseQuotient(rows.col(2));
+    CHECK((x - projected.col(0)).cwiseAbs().maxCoeff() < 0.01f);
 }

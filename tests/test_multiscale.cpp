@@ -177,27 +177,6 @@ TEST_CASE("decode gives what detect gives, voting included") {
     }
 }
 
-TEST_CASE("a batch of mixed sizes and formats equals one by one") {
-    const Picture a = random_picture(129, 97, 1), b = random_picture(31, 200, 2), c = converted(a, PixelFormat::bgra8, 3, true);
-    for (const int threads : {1, 3}) {
-        Options options = base();
-        options.threads = threads;
-        options.flip = threads == 3;
-        const Detector detector = make(options);
-        const std::vector<ImageView> images = {a.view(), b.view(), c.view(), a.view()};
-        const std::vector<std::vector<Face>> found = detector.detect(images);
-        REQUIRE(found.size() == 4);
-        for (std::size_t i = 0; i < 4; ++i) {
-            const std::vector<Face> expected = detector.detect(images[i]);
-            REQUIRE(found[i].size() == expected.size());
-            for (std::size_t k = 0; k < expected.size(); ++k) CHECK(distance(found[i][k], expected[k]) == 0);
-        }
-        CHECK(detector.detect(Span<const ImageView>()).empty());
-        CHECK(!detector.try_detect(std::vector<ImageView>{a.view(), {}}));
-        CHECK(!detector.try_detect(std::vector<ImageView>{a.view(), b.view(), {}, c.view()}));
-    }
-}
-
 TEST_CASE("nothing is allocated at a size already seen") {
     const Picture a = random_picture(129, 97, 1), b = random_picture(60, 170, 2), same_size = random_picture(129, 97, 3);
     for (const Voting voting : {Voting::none, Voting::paper, Voting::insightface})

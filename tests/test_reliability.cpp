@@ -105,6 +105,7 @@ TEST_CASE("memory that ends anywhere is an error, never the end of the program")
     looks.voting = Voting::paper;
     looks.rotation = Rotation::clockwise_90;
     const Detector several{weights, looks};
+    const std::vector<ImageView> batch(4, picture.view());
     const std::string path = source_file("weights/retinaface_mobilenet025.safetensors");
 
     // Each makes its objects anew, so that everything is allocated.
@@ -130,6 +131,11 @@ TEST_CASE("memory that ends anywhere is an error, never the end of the program")
         {"create with threads", [&] { return code(Detector::create(weights, low_threshold(4))); }},
         {"detect", detect(one)},
         {"detect with threads", detect(three)},
+        {"detect a batch",
+         [&] {
+             three.trim();
+             return code(three.try_detect(Span<const ImageView>(batch)));
+         }},
         {"detect, several looks", detect(several)},
         {"self-test", [&] { return code(one.try_self_test()); }},
         {"align",

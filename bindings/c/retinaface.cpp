@@ -165,6 +165,7 @@ retinaface::ImageView view_of(const retinaface_image* given) {
                                image.stride};
     view.chroma = image.chroma;
     view.chroma_stride = image.chroma_stride;
+    view.size = image.size;
     view.range = flag(image.full_range, "image: full_range") ? retinaface::YuvRange::full : retinaface::YuvRange::video;
     return view;
 }

@@ -90,6 +90,9 @@ typedef struct retinaface_image {
     ptrdiff_t stride;        /* bytes from row to row; 0: rows are packed; negative: the next row lies before */
     const uint8_t* chroma;   /* nv12, nv21 only: first byte of the top left pair; NULL: right behind the last row of Y */
     ptrdiff_t chroma_stride; /* nv12, nv21 only: bytes from row to row of pairs; 0: that of Y */
+    /* Bytes of the image in memory, from the lowest row on, with the rows of U and V where they have no pointer of their own: an image
+     * that needs more is an error (a frame cut short). 0: not known, and not checked. */
+    size_t size;
 } retinaface_image;
 
 /* Pixels of the image (of the upright one, where options turn it): x right, y down, pixel (i, j) covers [i, i + 1) x [j, j + 1). */

@@ -7,7 +7,9 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <retinaface.hpp>
+#include <retinaface/mesh.hpp>
 #include <string>
 #include <utility>
 #include <vector>
@@ -118,9 +120,17 @@ nb::tuple to_arrays(const std::vector<retinaface::Face>& faces) {
                           to_numpy(std::move(landmarks), {n, 5, 2}));
 }
 
+// `model`: a path, or the bytes of a weights file.
+retinaface::Weights weights_of(nb::handle model) {
+    if (nb::isinstance<nb::bytes>(model)) {
+        const nb::bytes bytes = nb::borrow<nb::bytes>(model);
+        return retinaface::Weights::from_memory(bytes.c_str(), bytes.size());
+    }
+    return retinaface::Weights::load(nb::cast<std::string>(model));
+}
+
 class Detector {
 public:
-    // `model`: None, a path, or the bytes of a weights file.
     Detector(nb::handle model, float score, float nms, int max_faces, const std::string& size_policy, int width, int height,
              int rotation, const std::vector<float>& scales, bool flip, const std::string& voting, float voting_threshold,
              float min_face, float max_face, const std::string& isa, int threads)
@@ -171,14 +181,6 @@ public:
     const std::string& architecture() const { return detector_.architecture(); }
 
 private:
-    static retinaface::Weights weights_of(nb::handle model) {
-        if (model.is_none()) return retinaface::Weights::from_embedded(retinaface::embedded::kDefaultWeights);
-        if (nb::isinstance<nb::bytes>(model)) {
-            const nb::bytes bytes = nb::borrow<nb::bytes>(model);
-            return retinaface::Weights::from_memory(bytes.c_str(), bytes.size());
-        }
-        return retinaface::Weights::load(nb::cast<std::string>(model));
-    }
     static retinaface::SizePolicy size_of(const std::string& policy, int width, int height) {
         if (policy == "longest_side") return retinaface::SizePolicy::longest_side(width);
         if (policy == "exact") return retinaface::SizePolicy::exact(width, height);
@@ -195,6 +197,13 @@ private:
     retinaface::AnyDetector detector_;
 };
 
+// The five points of a face, of landmarks [n, 5, 2].
+std::array<retinaface::Point, 5> points_of(const Landmarks& landmarks, std::size_t face) {
+    std::array<retinaface::Point, 5> points;
+    for (std::size_t k = 0; k < 5; ++k) points[k] = {landmarks(face, k, 0), landmarks(face, k, 1)};
+    return points;
+}
+
 nb::tuple align(const Array& array, bool bgr, const Landmarks& landmarks, int size, float margin, int rotation) {
     const Picture picture = picture_of(array, bgr);
     if (!(margin > -0.5f && margin <= 100))
@@ -208,9 +217,8 @@ nb::tuple align(const Array& array, bool bgr, const Landmarks& landmarks, int si
     {
         nb::gil_scoped_release release;
         for (std::size_t i = 0; i < n; ++i) {
-            std::array<retinaface::Point, 5> points;
-            for (std::size_t k = 0; k < 5; ++k) points[k] = {landmarks(i, k, 0), landmarks(i, k, 1)};
-            const retinaface::AlignedCrop crop = aligner.crop(picture.view, points, static_cast<retinaface::Rotation>(rotation));
+            const retinaface::AlignedCrop crop =
+                aligner.crop(picture.view, points_of(landmarks, i), static_cast<retinaface::Rotation>(rotation));
             std::uint8_t* to = crops.data() + i * bytes;
             std::memcpy(to, crop.image.data, bytes);
             if (bgr)
@@ -222,6 +230,81 @@ nb::tuple align(const Array& array, bool bgr, const Landmarks& landmarks, int si
     const auto side = static_cast<std::size_t>(size);
     return nb::make_tuple(to_numpy(std::move(crops), {n, side, side, 3}), to_numpy(std::move(matrices), {n, 2, 3}));
 }
+
+class MeshEstimator {
+public:
+    MeshEstimator(nb::handle model, const std::string& isa)
+        : estimator_(weights_of(model), retinaface_bindings::isa_named(isa)) {}
+
+    // Of every face: vertices3d, projected, colours, landmarks68, (yaw, pitch, roll), latent, residual.
+    nb::list estimate(nb::handle image, bool bgr, const Landmarks& landmarks) {
+        Picture picture;
+        if (!image.is_none()) picture = picture_of(nb::cast<Array>(image), bgr);
+        std::vector<Copy> copies(landmarks.shape(0));
+        {
+            nb::gil_scoped_release release;
+            const std::lock_guard<std::mutex> lock(mutex_);
+            for (std::size_t i = 0; i < copies.size(); ++i) {
+                retinaface::Face face;
+                face.landmarks = points_of(landmarks, i);
+                copies[i] = Copy(estimator_.estimate(picture.view, face));
+            }
+        }
+        nb::list meshes;
+        for (Copy& copy : copies) {
+            const std::size_t n = copy.vertices3d.size() / 3;
+            const std::size_t latent = copy.latent.size();
+            meshes.append(nb::make_tuple(to_numpy(std::move(copy.vertices3d), {n, 3}),
+                                         to_numpy(std::move(copy.projected), {n, 3}), to_numpy(std::move(copy.colours), {n, 3}),
+                                         to_numpy(std::move(copy.landmarks68), {68, 3}),
+                                         nb::make_tuple(copy.pose.yaw, copy.pose.pitch, copy.pose.roll),
+                                         to_numpy(std::move(copy.latent), {latent}), copy.residual));
+        }
+        return meshes;
+    }
+
+    // Degrees [n, 3]: yaw, pitch, roll. No mesh is decoded.
+    nb::ndarray<nb::numpy, float> estimate_poses(const Landmarks& landmarks) {
+        std::vector<float> angles;
+        {
+            nb::gil_scoped_release release;
+            const std::lock_guard<std::mutex> lock(mutex_);
+            for (std::size_t i = 0; i < landmarks.shape(0); ++i) {
+                const retinaface::Pose pose = estimator_.estimate_pose(points_of(landmarks, i));
+                angles.insert(angles.end(), {pose.yaw, pose.pitch, pose.roll});
+            }
+        }
+        return to_numpy(std::move(angles), {landmarks.shape(0), 3});
+    }
+
+    // [t, 3], where the estimator has them.
+    nb::ndarray<nb::numpy, const std::int32_t> triangles() {
+        const retinaface::Span<const std::int32_t> all = estimator_.triangles();
+        return {all.data(), {all.size() / 3, 3}, nb::find(this)};
+    }
+
+private:
+    // A mesh is a view into the estimator, and the next one writes over it.
+    struct Copy {
+        Copy() = default;
+        explicit Copy(const retinaface::Mesh& mesh)
+            : vertices3d(mesh.vertices3d.begin(), mesh.vertices3d.end()),
+              projected(mesh.projected.begin(), mesh.projected.end()),
+              colours(mesh.colours.begin(), mesh.colours.end()),
+              latent(mesh.latent.begin(), mesh.latent.end()),
+              pose(mesh.pose),
+              residual(mesh.residual) {
+            for (const std::array<float, 3>& point : mesh.landmarks68)
+                landmarks68.insert(landmarks68.end(), point.begin(), point.end());
+        }
+        std::vector<float> vertices3d, projected, colours, landmarks68, latent;
+        retinaface::Pose pose;
+        float residual = 0;
+    };
+
+    retinaface::MeshEstimator estimator_;
+    std::mutex mutex_;  // an estimator is for one thread at a time
+};
 
 }  // namespace
 
@@ -246,11 +329,16 @@ NB_MODULE(_core, m) {
     nb::class_<Detector>(m, "Detector")
         .def(nb::init<nb::handle, float, float, int, const std::string&, int, int, int, const std::vector<float>&, bool,
                       const std::string&, float, float, float, const std::string&, int>(),
-             "model"_a.none(), "score"_a, "nms"_a, "max_faces"_a, "size_policy"_a, "width"_a, "height"_a, "rotation"_a,
-             "scales"_a, "flip"_a, "voting"_a, "voting_threshold"_a, "min_face"_a, "max_face"_a, "isa"_a, "threads"_a)
+             "model"_a, "score"_a, "nms"_a, "max_faces"_a, "size_policy"_a, "width"_a, "height"_a, "rotation"_a, "scales"_a,
+             "flip"_a, "voting"_a, "voting_threshold"_a, "min_face"_a, "max_face"_a, "isa"_a, "threads"_a)
         .def("detect", &Detector::detect, "image"_a, "bgr"_a, "boxes, scores and landmarks of one image")
         .def("detect_batch", &Detector::detect_batch, "images"_a, "bgr"_a, "a list of what detect() gives")
         .def_prop_ro("isa", &Detector::isa)
         .def_prop_ro("architecture", &Detector::architecture);
+    nb::class_<MeshEstimator>(m, "MeshEstimator")
+        .def(nb::init<nb::handle, const std::string&>(), "model"_a, "isa"_a)
+        .def("estimate", &MeshEstimator::estimate, "image"_a.none(), "bgr"_a, "landmarks"_a, "a list with what a mesh is made of")
+        .def("estimate_poses", &MeshEstimator::estimate_poses, "landmarks"_a, "yaw, pitch and roll of every face")
+        .def("triangles", &MeshEstimator::triangles, "indices of vertices");
     m.def("align", &align, "image"_a, "bgr"_a, "landmarks"_a, "size"_a, "margin"_a, "rotation"_a, "crops and matrices");
 }

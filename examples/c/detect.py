@@ -6,7 +6,7 @@ import sys
 
 class Image(c.Structure):
     _fields_ = [("struct_size", c.c_size_t), ("pixels", c.c_char_p), ("width", c.c_int32), ("height", c.c_int32), ("format", c.c_int32),
-                ("full_range", c.c_int32), ("stride", c.c_ssize_t), ("chroma", c.c_char_p), ("chroma_stride", c.c_ssize_t)]
+                ("full_range", c.c_int32), ("stride", c.c_ssize_t), ("chroma", c.c_char_p), ("chroma_stride", c.c_ssize_t), ("size", c.c_size_t)]
 
 
 library = c.CDLL(sys.argv[1])

@@ -65,15 +65,18 @@ public:
     const models::Network& network() const noexcept { return *network_; }
     const std::string& metadata(const char* key) const { return metadata_.at(key); }
 
-    Result<Span<const Face>> detect(const ImageView& image, Workspace& w) const {
+    Result<Span<const Face>> detect(const ImageView& image, Workspace& w) const { return detect(image, w, parallel()); }
+
+    /// The same with threads other than all that the options allow.
+    Result<Span<const Face>> detect(const ImageView& image, Workspace& w, const Parallel& parallel) const {
         if (const Result<void> checked = check(image); !checked) return checked.error();
-        const ImageView picture = upright(image, w);
+        const ImageView picture = upright(image, w, parallel);
         const Profile& profile = network_->profile();
         const Result<Looks> made = make_looks(picture.width, picture.height, options_, profile.size_multiple, profile.inclusive);
         if (!made) return made.error();
         const Looks& looks = *made;
         if (looks.count == 1 && options_.voting == Voting::none) {
-            const stages::Outputs outputs = infer(picture, looks.inputs[0], w);
+            const stages::Outputs outputs = infer(picture, looks.inputs[0], w, parallel);
             return clipped(w.after_.faces(outputs, profile, options_, OnDemand{*this, outputs, w}), outputs.input, w);
         }
 
@@ -86,7 +89,7 @@ public:
         w.after_.reserve(anchors, options_);
         w.after_.clear();
         for (std::size_t i = 0; i < looks.count; ++i) {
-            const stages::Outputs outputs = infer(picture, looks.inputs[i], w);
+            const stages::Outputs outputs = infer(picture, looks.inputs[i], w, parallel);
             w.after_.collect(outputs, profile, options_, OnDemand{*this, outputs, w});
         }
         return clipped(w.after_.merged(profile, options_), looks.inputs[0], w);
@@ -95,7 +98,7 @@ public:
     /// Every output for the image, turned upright, at a size.
     Result<RawOutputs> forward(const ImageView& image, const SizePolicy& policy, Workspace& w) const {
         if (const Result<void> checked = check(image); !checked) return checked.error();
-        return forward_upright(upright(image, w), policy, w);
+        return forward_upright(upright(image, w, parallel()), policy, w);
     }
 
     Result<Span<const Face>> decode(const RawOutputs& raw, Workspace& w) const {
@@ -120,23 +123,24 @@ public:
 
     Result<std::vector<Face>> detect(const ImageView& image) const {
         std::unique_ptr<Workspace> workspace = idle_.borrow();
-        const Result<Span<const Face>> found = detect(image, *workspace);
-        if (!found) {
-            idle_.give_back(std::move(workspace));
-            return found.error();
-        }
-        std::vector<Face> copy((*found).begin(), (*found).end());
+        Result<std::vector<Face>> found = copied(detect(image, *workspace));
         idle_.give_back(std::move(workspace));
-        return copy;
+        return found;
     }
 
+    /// Pictures side by side scale better than threads within one: as many as there are threads at a time, and what is left over
+    /// one by one on all of them.
     Result<std::vector<std::vector<Face>>> detect(Span<const ImageView> images) const {
-        std::vector<std::vector<Face>> all;
-        all.reserve(images.size());
-        for (const ImageView& image : images) {
-            Result<std::vector<Face>> found = detect(image);
+        std::vector<std::vector<Face>> all(images.size());
+        std::size_t i = 0;
+        if (const auto threads = static_cast<std::size_t>(parallel().threads()); threads > 1 && images.size() >= threads) {
+            i = images.size() / threads * threads;
+            if (const Result<void> done = detect_side_by_side({images.data(), i}, all.data()); !done) return done.error();
+        }
+        for (; i < images.size(); ++i) {
+            Result<std::vector<Face>> found = detect(images[i]);
             if (!found) return found.error();
-            all.push_back(*std::move(found));
+            all[i] = *std::move(found);
         }
         return all;
     }
@@ -148,7 +152,7 @@ public:
             return Error(ErrorCode::invalid_argument, "detect_dense: expected options with one look and no voting");
         std::unique_ptr<Workspace> workspace = idle_.borrow();
         Workspace& w = *workspace;
-        Result<Span<const Face>> found = detect(image, w);
+        const Result<Span<const Face>> found = detect(image, w);
         if (!found) {
             idle_.give_back(std::move(workspace));
             return found.error();
@@ -157,7 +161,7 @@ public:
         dense.resize((*found).size() * values);
         for (std::size_t i = 0; i < (*found).size(); ++i)
             w.inference_.dense(*network_, w.after_.anchors()[i], dense.data() + i * values);
-        std::vector<Face> copy((*found).begin(), (*found).end());
+        Result<std::vector<Face>> copy = copied(found);
         idle_.give_back(std::move(workspace));
         return copy;
     }
@@ -190,19 +194,51 @@ private:
         }
     };
 
+    static Result<std::vector<Face>> copied(const Result<Span<const Face>>& found) {
+        if (!found) return found.error();
+        return std::vector<Face>((*found).begin(), (*found).end());
+    }
+
+    /// One picture a thread at a time, each with its own workspace. The error is that of the first picture that has one.
+    Result<void> detect_side_by_side(Span<const ImageView> images, std::vector<Face>* faces) const {
+        std::vector<Result<void>> looked(images.size());
+        std::atomic<std::size_t> next{0};
+        std::atomic<bool> failed{false};  // pictures are taken in order: those before a failed one are being looked at
+        parallel().each_thread([&](int) {
+            std::unique_ptr<Workspace> workspace;
+            for (std::size_t i; !failed.load(std::memory_order_relaxed) && (i = next.fetch_add(1)) < images.size();) {
+                looked[i] = as_result([&]() -> Result<void> {  // tasks do not throw
+                    if (workspace == nullptr) workspace = idle_.borrow();
+                    Result<std::vector<Face>> found = copied(detect(images[i], *workspace, Parallel(nullptr, 1)));
+                    if (!found) return found.error();
+                    faces[i] = *std::move(found);
+                    return {};
+                });
+                if (!looked[i]) failed.store(true, std::memory_order_relaxed);
+            }
+            if (workspace != nullptr) idle_.give_back(std::move(workspace));
+        });
+        for (const Result<void>& one : looked) {
+            if (one) continue;
+            if (one.error().code() == ErrorCode::out_of_memory) raise_out_of_memory();  // as one by one
+            return one.error();
+        }
+        return {};
+    }
+
     Parallel parallel() const noexcept {
         return {options_.executor != nullptr ? options_.executor : pool_.get(), options_.threads};
     }
 
     /// The image as the network sees it, but for its size.
-    ImageView upright(const ImageView& image, Workspace& w) const {
-        w.rotation_ = options_.rotation == Rotation::automatic ? find_rotation(image, w) : options_.rotation;
-        return w.before_.upright(image, w.rotation_, parallel(), yuv_);
+    ImageView upright(const ImageView& image, Workspace& w, const Parallel& parallel) const {
+        w.rotation_ = options_.rotation == Rotation::automatic ? find_rotation(image, w, parallel) : options_.rotation;
+        return w.before_.upright(image, w.rotation_, parallel, yuv_);
     }
 
     /// The turn after which a small look finds most: of equal ones the first.
-    Rotation find_rotation(const ImageView& image, Workspace& w) const {
-        const ImageView picture = w.before_.upright(image, Rotation::none, parallel(), yuv_);
+    Rotation find_rotation(const ImageView& image, Workspace& w, const Parallel& parallel) const {
+        const ImageView picture = w.before_.upright(image, Rotation::none, parallel, yuv_);
         const Profile& profile = network_->profile();
         const auto size_of = [&](const ImageView& view) {  // of kTurnSide at most, which is no error
             const Result<InputSize> size =
@@ -213,8 +249,8 @@ private:
         Rotation best = Rotation::none;
         float most = 0;
         for (const Rotation turn : {Rotation::none, Rotation::clockwise_90, Rotation::clockwise_180, Rotation::clockwise_270}) {
-            const ImageView turned = w.before_.turned(look, turn, parallel(), yuv_);
-            const stages::Outputs outputs = infer(turned, size_of(turned), w);
+            const ImageView turned = w.before_.turned(look, turn, parallel, yuv_);
+            const stages::Outputs outputs = infer(turned, size_of(turned), w, parallel);
             float sum = 0;
             for (const Face& face : w.after_.faces(outputs, profile, options_, OnDemand{*this, outputs, w})) sum += face.score;
             if (sum > most) {
@@ -231,8 +267,8 @@ private:
     }
 
     /// One look at an upright image.
-    stages::Outputs infer(const ImageView& image, const InputSize& input, Workspace& w) const {
-        const stages::Outputs outputs = w.inference_.run(*network_, w.before_.look(image, input), input, parallel());
+    stages::Outputs infer(const ImageView& image, const InputSize& input, Workspace& w, const Parallel& parallel) const {
+        const stages::Outputs outputs = w.inference_.run(*network_, w.before_.look(image, input), input, parallel);
         w.after_.reserve(static_cast<std::size_t>(outputs.anchors.size()), options_);
         return outputs;
     }
@@ -240,7 +276,7 @@ private:
     Result<RawOutputs> forward_upright(const ImageView& image, const SizePolicy& policy, Workspace& w) const {
         const Result<InputSize> input = input_size(image.width, image.height, policy, network_->profile().size_multiple);
         if (!input) return input.error();
-        const stages::Outputs outputs = infer(image, *input, w);
+        const stages::Outputs outputs = infer(image, *input, w, parallel());
         w.inference_.all_deltas(*network_, outputs.anchors, w.boxes_, w.landmarks_);
         const auto anchors = static_cast<std::size_t>(outputs.anchors.size());
         return RawOutputs{{outputs.class_logits, 2 * anchors}, w.boxes_, w.landmarks_, outputs.anchors, outputs.input};
@@ -297,7 +333,10 @@ public:
         return detail::as_result([&] { return engine_->detect(image, workspace); });
     }
 
-    /// The faces of several images, of any sizes and formats: those that detect() gives for each.
+    /// The faces of several images, of any sizes and formats: those that detect() gives for each. With Options::threads = n > 1 every
+    /// n images are looked at side by side, one thread and one workspace each, which is faster than one after the other; the last
+    /// size() % n of them (all, where they are fewer than n) one after the other on n threads. An error is that of the first image
+    /// that has one.
     std::vector<std::vector<Face>> detect(Span<const ImageView> images) const { return engine_->detect(images).value(); }
     Result<std::vector<std::vector<Face>>> try_detect(Span<const ImageView> images) const noexcept {
         return detail::as_result([&] { return engine_->detect(images); });
@@ -326,8 +365,8 @@ public:
         return detail::as_result([&] { return engine_->self_test(); });
     }
 
-    /// Gives back the memory that detect(image) keeps for its next calls: one workspace for each thread that was in it at a time. A
-    /// caller's own workspaces have a trim() of theirs. Other threads may be detecting meanwhile.
+    /// Gives back the memory that detect(image) keeps for its next calls: one workspace for each thread that was in it at a time
+    /// (a batch: n). A caller's own workspaces have a trim() of theirs. Other threads may be detecting meanwhile.
     void trim() const noexcept { engine_->trim(); }
 
     /// The instruction set that runs.

@@ -1,8 +1,10 @@
-// Faces as Eigen maps, without a copy. Needs Eigen 3.3 or newer; nothing else of this library does.
+// Faces and meshes as Eigen maps, without a copy. Needs Eigen 3.3 or newer; nothing else of this library does.
 #pragma once
 
 #include <Eigen/Core>
+#include <array>
 #include <cstddef>
+#include <cstdint>
 
 #include "face.hpp"
 #include "span.hpp"
@@ -36,6 +38,25 @@ inline FaceMap<10> landmarks_map(Span<const Face> faces) {
 inline Eigen::Map<const Eigen::VectorXf, 0, Eigen::InnerStride<>> scores_map(Span<const Face> faces) {
     constexpr auto kStride = static_cast<Eigen::Index>(sizeof(Face) / sizeof(float));
     return {faces.empty() ? nullptr : &faces[0].score, static_cast<Eigen::Index>(faces.size()), Eigen::InnerStride<>(kStride)};
+}
+
+/// A row x, y, z (or red, green, blue) each; of floats, or of the indices of corners.
+template <class T>
+using Rows3Map = Eigen::Map<const Eigen::Matrix<T, Eigen::Dynamic, 3, Eigen::RowMajor>>;
+
+/// [n, 3]: what a Mesh has of every vertex, its vertices3d, projected or colours. Valid until the estimator's next estimate().
+inline Rows3Map<float> vertices_map(Span<const float> values) {
+    return {values.data(), static_cast<Eigen::Index>(values.size() / 3), 3};
+}
+/// [t, 3]: the corners of MeshEstimator::triangles(). Valid as long as the estimator.
+inline Rows3Map<std::int32_t> triangles_map(Span<const std::int32_t> corners) {
+    return {corners.data(), static_cast<Eigen::Index>(corners.size() / 3), 3};
+}
+/// [68, 3]: Mesh::landmarks68.
+inline Eigen::Map<const Eigen::Matrix<float, 68, 3, Eigen::RowMajor>> landmarks_map(
+    const std::array<std::array<float, 3>, 68>& landmarks68) {
+    static_assert(sizeof landmarks68 == 68 * 3 * sizeof(float), "points are floats alone");
+    return Eigen::Map<const Eigen::Matrix<float, 68, 3, Eigen::RowMajor>>(landmarks68[0].data());
 }
 
 RETINAFACE_END_NAMESPACE

@@ -7,12 +7,13 @@ import io
 import json
 import math
 import random
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 import pytest
-from conftest import MODEL, TRIMMED, detect, is_one_line, run
+from conftest import MODEL, ROOT, TRIMMED, detect, is_one_line, run
 
 Box = Tuple[float, float, float, float]
 
@@ -266,3 +267,56 @@ def test_names_do_not_lead_out(case: Dict[str, Any], tmp_path: Path) -> None:
         done = run("evaluate", "faces", "--model", MODEL, "--truth", tmp_path / "truth.jsonl", "--images", tmp_path / "in")
         assert done.returncode == 1
         assert "leads out" in done.stderr.decode()
+
+
+def test_training_measures_the_same(tmp_path: Path) -> None:
+    """A training run measures itself without a build of the tool (tools/train/measure.py): the same judgements, one by one."""
+    pytest.importorskip("torch", reason="no PyTorch: tools/train's measure is not compared")
+    numpy = pytest.importorskip("numpy")
+    sys.path.insert(0, str(ROOT / "tools" / "train"))
+    try:
+        import measure
+        from photos import Photo
+    finally:
+        sys.path.pop(0)
+    dice = numpy.random.default_rng(3)
+    found, photos = [], []
+    for i in range(60):
+        corners = dice.uniform(0, 200, (dice.integers(0, 9), 2))
+        truth = numpy.concatenate([corners, corners + dice.uniform(5, 90, corners.shape)], 1).astype(numpy.float32)
+        near = numpy.repeat(truth, 2, axis=0) + dice.normal(0, 3, (2 * len(truth), 4))
+        stray = dice.uniform(0, 200, (3, 2))
+        boxes = numpy.concatenate([near, numpy.concatenate([stray, stray + dice.uniform(5, 90, stray.shape)], 1)])
+        boxes[:, 2:] = numpy.maximum(boxes[:, 2:], boxes[:, :2] + 2)
+        scores = numpy.sort(dice.uniform(0.03, 1, len(boxes)))[::-1]
+        faces = numpy.concatenate([scores[:, None], boxes, dice.uniform(0, 200, (len(boxes), 10))], 1).astype(numpy.float32)
+        points = dice.uniform(0, 200, (len(truth), 10))
+        teacher = numpy.concatenate([dice.uniform(0.6, 1, (len(truth), 1)), truth, points], 1).astype(numpy.float32)
+        found.append(faces)
+        photos.append(Photo(f"{i}.jpg", numpy.zeros((9, 9, 3), numpy.uint8), marked=truth, teacher=teacher))
+    with open(tmp_path / "truth", "w") as truth, open(tmp_path / "found", "w") as predictions, open(tmp_path / "teacher", "w") as reference:
+        for photo, faces in zip(photos, found):
+            print(json.dumps({"file": photo.name, "boxes": photo.marked.tolist()}), file=truth)
+            print(json.dumps({"file": photo.name, "faces": faces.tolist()}), file=predictions)
+            print(json.dumps({"file": photo.name, "faces": photo.teacher.tolist()}), file=reference)
+    done = run("evaluate", "faces", "--truth", tmp_path / "truth", "--predictions", tmp_path / "found", "--reference", tmp_path / "teacher",
+               "--json", tmp_path / "json", "--details", tmp_path / "details")
+    assert done.returncode == 0, done.stderr.decode()
+
+    marks = [measure.judge_photo(faces, photo) for faces, photo in zip(found, photos)]
+    for line, mark, photo in zip((tmp_path / "details").read_text().splitlines(), marks, photos):
+        detections = json.loads(line)["detections"]
+        assert [d[1] for d in detections] == mark.outcome.tolist()
+        assert [d[2] for d in detections if d[1] == 1] == mark.face[mark.outcome == 1].tolist()
+        assert json.loads(line)["faces"] == pytest.approx(measure.sides_of(photo.marked)[mark.counted].tolist(), rel=1e-5)
+    figures = {(row["figure"], row["faces"]): row["value"] for row in json.loads((tmp_path / "json").read_text())["figures"]}
+    assert figures["AP@.5", "all"] == pytest.approx(measure.pooled_ap(marks), abs=1e-9)
+    recall, precision = measure.at_threshold(marks, 0.5)
+    assert (figures["recall", "all"], figures["precision", "all"]) == pytest.approx((recall, precision), abs=1e-9)
+    errors, sides = measure.landmark_errors(found, photos)
+    for low, high in measure.SIZE_BUCKETS:
+        name = f"{low}-{high} px" if high < 9999 else f"{low}- px"
+        value, faces = measure.bucket_ap(marks, [photo.marked for photo in photos], (low, high), 1.0)
+        assert faces == 0 or figures["AP@.5", name] == pytest.approx(value, abs=1e-9), name
+        inside = errors[(sides >= low) & (sides < high) & ~numpy.isnan(errors)]
+        assert len(inside) == 0 or figures["landmark error %", name] == pytest.approx(100 * inside.mean(), rel=1e-5), name

@@ -37,10 +37,11 @@ static void check_layout(void) {
 #undef AT
     CHECK(sizeof(retinaface_options) == sizeof(size_t) + 104);
     if (sizeof(void*) == 8) {
-        CHECK(sizeof(retinaface_image) == 56);
+        CHECK(sizeof(retinaface_image) == 64);
         CHECK(offsetof(retinaface_image, pixels) == 8 && offsetof(retinaface_image, width) == 16);
         CHECK(offsetof(retinaface_image, format) == 24 && offsetof(retinaface_image, stride) == 32);
         CHECK(offsetof(retinaface_image, chroma) == 40 && offsetof(retinaface_image, chroma_stride) == 48);
+        CHECK(offsetof(retinaface_image, size) == 56);
     }
 }
 
@@ -155,12 +156,22 @@ static void check_faces(const unsigned char* pixels, int width, int height) {
     CHECK_ERROR(retinaface_detect(detector, &wrong, faces, sizeof faces[0], 4, &count), RETINAFACE_INVALID_ARGUMENT,
                 "struct_size");
     wrong = image;
+    wrong.size = (size_t)3 * (size_t)width * (size_t)height - 1;
+    CHECK_ERROR(retinaface_detect(detector, &wrong, faces, sizeof faces[0], 4, &count), RETINAFACE_INVALID_ARGUMENT, "cut short");
     wrong.width = 0;
     CHECK_ERROR(retinaface_detect(detector, &wrong, faces, sizeof faces[0], 4, &count), RETINAFACE_INVALID_ARGUMENT, "width");
     wrong = image;
     wrong.format = 9;
     CHECK_ERROR(retinaface_detect(detector, &wrong, faces, sizeof faces[0], 4, &count), RETINAFACE_INVALID_ARGUMENT, "format 9");
     CHECK(count == 99);
+
+    /* All its bytes; and an older program's struct, which ends before they are stated. */
+    wrong = image;
+    wrong.size = (size_t)3 * (size_t)width * (size_t)height;
+    CHECK(retinaface_detect(detector, &wrong, faces, sizeof faces[0], 4, &count) == RETINAFACE_OK && count == 1);
+    wrong.size = 1;
+    wrong.struct_size = offsetof(retinaface_image, size);
+    CHECK(retinaface_detect(detector, &wrong, faces, sizeof faces[0], 4, &count) == RETINAFACE_OK && count == 1);
 
     retinaface_aligner* aligner = NULL;
     static uint8_t crop[112 * 112 * 3];

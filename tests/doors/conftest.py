@@ -66,7 +66,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
         pytest.skip("no Python.h (Debian: python3-dev): the Python package is not tested")
     folder = tmp_path_factory.mktemp("wheel")
-    tool = from_environment("RETINAFACE_CLI")[-1]
+    tool = from_environment("RETINAFACE_PACKAGED_CLI")[-1]
     run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q", "-w", folder, f"--config-settings=build-dir={folder}/build",
         f"--config-settings=cmake.define.RETINAFACE_PYTHON_TOOL={tool}", ROOT / "bindings" / "python")  # fmt: skip
     (wheel,) = folder.glob("retinaface-*.whl")

@@ -9,8 +9,10 @@ import importlib
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
+import tarfile
 import threading
 import zipfile
 from pathlib import Path
@@ -41,13 +43,16 @@ def tool_lines(*arguments: object) -> list[dict]:
 
 
 def test_wheel(wheel: Path) -> None:
-    assert wheel.stat().st_size < 5_000_000  # 1.2 MB without the tool, which holds every network and the mesh
+    assert wheel.stat().st_size < 4_000_000
     names = zipfile.ZipFile(wheel).namelist()
-    for name in ("__init__.py", "_core.pyi", "py.typed", "bin/retinaface"):
+    for name in ("__init__.py", "_core.pyi", "py.typed", "bin/retinaface", "weights/mobilenet025.safetensors",
+                 "weights/mesh_decoder.safetensors", "weights/LICENSE.ICT-FaceKit"):  # fmt: skip
         assert f"retinaface/{name}" in names
     assert not any(name.endswith((".hpp", ".cpp", ".a")) for name in names)
     stub = zipfile.ZipFile(wheel).read("retinaface/_core.pyi").decode()
-    assert "class Detector" in stub and "def align" in stub
+    assert "class Detector" in stub and "class MeshEstimator" in stub and "def align" in stub
+    shipped = (ROOT / "weights" / "retinaface_mobilenet025.safetensors").read_bytes()
+    assert zipfile.ZipFile(wheel).read("retinaface/weights/mobilenet025.safetensors") == shipped
 
 
 def test_five_lines(site: Path) -> None:
@@ -58,6 +63,11 @@ def test_five_lines(site: Path) -> None:
     assert score > 0.9 and np.allclose(box, [173, 61, 277, 168], atol=8)
     help_text = run(sys.executable, "-m", "retinaface", "--help", env=environment).stdout
     assert "detect" in help_text and "evaluate" in help_text
+    # With the weights of the package: the tool of the build's bytes, and the same words about them.
+    about = run(sys.executable, "-m", "retinaface", "info", env=environment).stdout
+    assert about == run(*from_environment("RETINAFACE_CLI"), "info").stdout and "passed" in about
+    posed = run(sys.executable, "-m", "retinaface", "detect", "--pose", "--json", "-", SAMPLE, env=environment).stdout
+    assert json.loads(posed) == tool_lines("detect", "--pose", "--json", "-", SAMPLE)[0]
 
 
 def test_same_bits_as_the_tool(retinaface: ModuleType, sample: np.ndarray, tmp_path: Path) -> None:
@@ -95,6 +105,54 @@ def test_align_as_the_tool(retinaface: ModuleType, detector, sample: np.ndarray,
     with pytest.raises(ValueError, match="coincide"):
         retinaface.align(sample, np.zeros((5, 2)))
     assert retinaface.align(sample, np.zeros((0, 5, 2))).crops.shape == (0, 112, 112, 3)
+
+
+def test_meshes_as_the_tool(retinaface: ModuleType, detector, sample: np.ndarray, tmp_path: Path) -> None:
+    (line,) = tool_lines("mesh", "--ply", tmp_path, "--json", "-", SAMPLE)
+    (face,) = line["faces"]
+    faces = detector.detect(sample)
+    estimator = retinaface.MeshEstimator()
+    (mesh,) = estimator.estimate(sample, faces)
+    n = len(mesh.vertices)
+    for array, shape in [(mesh.vertices, (n, 3)), (mesh.projected, (n, 3)), (mesh.colours, (n, 3)), (mesh.landmarks68, (68, 3)), (mesh.latent, (128,))]:
+        assert array.shape == shape and array.dtype == np.float32 and np.isfinite(array).all()
+    assert np.array_equal(mesh.landmarks68, np.float32(face["landmarks68"]))
+    assert np.allclose(mesh.pose, [face["pose"][name] for name in ("yaw", "pitch", "roll")], atol=1e-4)
+    assert estimator.poses(faces) == [mesh.pose] == estimator.poses(faces[0])
+    triangles = estimator.triangles
+    assert triangles.dtype == np.int32 and triangles.shape[1] == 3 and triangles.min() == 0 and triangles.max() == n - 1
+    assert np.shares_memory(triangles, estimator.triangles) and not triangles.flags.writeable
+    # The mesh lies on the face, and wears its colours.
+    x1, y1, x2, y2 = faces.boxes[0]
+    middle = mesh.projected[:, :2].mean(0)
+    assert x1 < middle[0] < x2 and y1 < middle[1] < y2 and mesh.residual < 4
+    x, y = mesh.projected[n // 2, :2].astype(int)
+    assert np.allclose(mesh.colours[n // 2], sample[y, x] / 255, atol=1e-6)
+    (reversed_,) = estimator.estimate(sample[..., ::-1], faces, channels="bgr")
+    assert np.array_equal(reversed_.colours, mesh.colours)
+    # What a mesh holds is the caller's: neither the next mesh nor the estimator's end changes it.
+    kept = mesh.projected.copy()
+    (other,) = estimator.estimate(None, faces.landmarks[0] + np.float32([50, 20]))
+    assert np.array_equal(mesh.projected, kept) and not np.array_equal(other.colours, mesh.colours)
+    again = pickle.loads(pickle.dumps(estimator))
+    del estimator
+    assert np.array_equal(again.estimate(sample, faces)[0].projected, kept) and triangles.max() == n - 1
+    assert again.estimate(sample, np.zeros((0, 5, 2))) == [] and again.poses(np.zeros((0, 5, 2))) == []
+    with pytest.raises(ValueError, match="coincide"):
+        again.estimate(sample, np.zeros((5, 2)))
+    with pytest.raises(ValueError, match=r"mesh: expected landmarks \[n, 5, 2\], found \[4\]"):
+        again.estimate(sample, faces.boxes[0])
+    with pytest.raises(retinaface.Error, match="nothing"):
+        retinaface.MeshEstimator(tmp_path / "nothing.safetensors")
+    with pytest.raises(retinaface.Error):
+        retinaface.MeshEstimator(ROOT / "weights" / "retinaface_mobilenet025.safetensors")
+    results: list[np.ndarray] = []
+    threads = [threading.Thread(target=lambda: results.append(again.estimate(sample, faces)[0].projected)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 4 and all(np.array_equal(result, kept) for result in results)
 
 
 class OnlyInterface:
@@ -209,6 +267,8 @@ def test_threads_and_batches(detector, sample: np.ndarray) -> None:
     batch = detector.detect_batch(iter(pictures))
     assert len(batch) == 8 and all(same(a, b) for a, b in zip(batch, expected))
     assert detector.detect_batch([]) == []
+    side_by_side = type(detector)(threads=3)
+    assert all(same(a, b) for a, b in zip(side_by_side.detect_batch(pictures), expected))
     with pytest.raises(ValueError, match="float64"):
         detector.detect_batch([sample, np.zeros((4, 4))])
     wrong: list[int] = []
@@ -241,11 +301,23 @@ def test_faces_are_a_sequence(detector, sample: np.ndarray) -> None:
 
 def test_documented(retinaface: ModuleType) -> None:
     for thing in (retinaface, retinaface.Detector, retinaface.Detector.detect, retinaface.Detector.detect_batch, retinaface.align,
-                  retinaface.Faces, retinaface.Face, retinaface.Error):  # fmt: skip
+                  retinaface.Faces, retinaface.Face, retinaface.Error, retinaface.MeshEstimator, retinaface.MeshEstimator.estimate,
+                  retinaface.MeshEstimator.poses, retinaface.Mesh, retinaface.Pose):  # fmt: skip
         assert thing.__doc__ and len(thing.__doc__) > 40, thing
     assert set(retinaface.__all__) <= set(dir(retinaface))
     config = (ROOT / "kernels" / "config.hpp").read_text(encoding="utf-8")
     assert all(f" {part}\n" in config for part in retinaface.__version__.split("."))
+
+
+def test_source_distribution(wheel: Path, tmp_path: Path) -> None:
+    """It has what the build reads, and neither tests nor weights files."""
+    program = f"from scikit_build_core.build import build_sdist; build_sdist({str(tmp_path)!r})"
+    run(sys.executable, "-c", program, cwd=ROOT)
+    (path,) = tmp_path.glob("retinaface-*.tar.gz")
+    names = {name.partition("/")[2] for name in tarfile.open(path).getnames()}
+    read = re.findall(r"\$\{PROJECT_SOURCE_DIR\}/(\S+\.(?:py|cmake|in))", (ROOT / "tools" / "cli" / "CMakeLists.txt").read_text(encoding="utf-8"))
+    assert {"tools/plot_evaluation.py", "bindings/python/embedded_file.py", "include/retinaface/weights/default_mesh.hpp", *read} <= names
+    assert not any(name.startswith(("tests/", "bench/")) or name.endswith(".safetensors") for name in names)
 
 
 def test_build_from_the_root() -> None:

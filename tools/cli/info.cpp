@@ -8,6 +8,7 @@
 #include "image_file.hpp"
 #include "model.hpp"
 #include "sha256.hpp"
+#include "shipped.hpp"
 #include "subcommand.hpp"
 
 namespace cli {
@@ -44,14 +45,10 @@ void print_layers(const retinaface::Weights& weights) {
 }
 
 int run(const std::string& path, bool layers) {
-    const bool embedded = path.empty();
-    std::vector<std::uint8_t> bytes;
-    if (!embedded) bytes = read_file(path, retinaface::Weights::kMaxFile);
-    const retinaface::embedded::EmbeddedFile& shipped = retinaface::embedded::kDefaultWeights;
-    const retinaface::Weights weights =
-        embedded ? retinaface::Weights::from_embedded(shipped) : retinaface::Weights::from_memory(bytes.data(), bytes.size());
+    const std::vector<std::uint8_t> bytes = path.empty() ? shipped_weights() : read_file(path, retinaface::Weights::kMaxFile);
+    const retinaface::Weights weights = retinaface::Weights::from_memory(bytes.data(), bytes.size());
 
-    print("file", embedded ? "(the weights that come with the tool)" : path);
+    print("file", path.empty() ? "(the weights that come with the tool)" : path);
     for (const char* key : {"architecture", "profile", "version", "source", "licence"}) {
         const auto found = weights.metadata().find(key);
         print(key, found != weights.metadata().end() ? printable(found->second) : "(not stated)");
@@ -67,8 +64,8 @@ int run(const std::string& path, bool layers) {
     }
     print("tensors", std::to_string(tensors) + " (" + stored + ")");
     print("parameters", std::to_string(parameters));
-    print("size", std::to_string(embedded ? shipped.byte_size : bytes.size()) + " bytes");
-    if (!embedded) print("sha256", sha256(bytes.data(), bytes.size()));
+    print("size", std::to_string(bytes.size()) + " bytes");
+    print("sha256", sha256(bytes.data(), bytes.size()));
     print("hash", weights.has_hash() ? "fits" : "none in the file: damage would go unseen (convert_weights.py adds one)");
     std::fflush(stdout);
 

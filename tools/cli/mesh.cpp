@@ -147,7 +147,7 @@ int run(const Arguments& arguments) {
     open(ply, arguments.ply);
     open(draw, arguments.draw);
     Pool<retinaface::MeshEstimator> estimators(
-        [isa] { return std::make_unique<retinaface::MeshEstimator>(retinaface::default_mesh_weights(), isa); });
+        [isa] { return std::make_unique<retinaface::MeshEstimator>(load_mesh_weights(), isa); });
     Times times;
 
     const int status = run_batch<Meshes>(

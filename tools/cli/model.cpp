@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "shipped.hpp"
+
 namespace cli {
 
 using retinaface::Isa;
@@ -186,12 +188,20 @@ retinaface::Error with_way_out(const retinaface::Error& error, const std::string
 }
 
 retinaface::Weights load_weights(const std::string& path) {
-    if (path.empty()) return retinaface::Weights::from_embedded(retinaface::embedded::kDefaultWeights);
+    if (path.empty()) {
+        const std::vector<std::uint8_t> bytes = shipped_weights();
+        return retinaface::Weights::from_memory(bytes.data(), bytes.size());
+    }
     try {
         return retinaface::Weights::load(path);
     } catch (const retinaface::Error& error) {
         throw with_way_out(error, path);
     }
+}
+
+retinaface::Weights load_mesh_weights() {
+    const std::vector<std::uint8_t> bytes = shipped_mesh();
+    return retinaface::Weights::from_memory(bytes.data(), bytes.size());
 }
 
 Detector make_detector(const retinaface::Weights& weights, const retinaface::Options& options) {

@@ -1,12 +1,13 @@
 #include "pose.hpp"
 
 #include "mesh_json.hpp"
+#include "model.hpp"
 #include "retinaface/mesh.hpp"
 
 namespace cli {
 
 PoseEstimator::PoseEstimator(retinaface::Isa isa)
-    : estimator_(std::make_unique<retinaface::MeshEstimator>(retinaface::default_mesh_weights(), isa)) {}
+    : estimator_(std::make_unique<retinaface::MeshEstimator>(load_mesh_weights(), isa)) {}
 PoseEstimator::~PoseEstimator() = default;
 
 std::vector<FaceNote> PoseEstimator::of(retinaface::Span<const retinaface::Face> faces) const {

@@ -21,8 +21,9 @@ import numpy as np
 from . import _core
 from ._core import version as __version__
 
-__all__ = ["Aligned", "Detector", "Error", "Face", "Faces", "align", "__version__"]
+__all__ = ["Aligned", "Detector", "Error", "Face", "Faces", "Mesh", "MeshEstimator", "Pose", "align", "__version__"]
 
+_WEIGHTS = Path(__file__).parent / "weights"
 _CPU = 1  # DLPack's device types
 _CHANNELS = {"rgb": False, "bgr": True}
 
@@ -129,13 +130,13 @@ class Detector:
             policy, (width, height) = "exact", size
         elif size is not None:
             policy, width = "longest_side", size
-        self._model = os.fspath(model) if isinstance(model, os.PathLike) else model
+        self._model = model
         self._options = dict(
             score=score, nms=nms, max_faces=max_faces, size_policy=policy, width=width, height=height, rotation=rotation,
             scales=list(scales), flip=flip, voting=voting, voting_threshold=voting_threshold, min_face=min_face, max_face=max_face,
             isa=isa, threads=threads,
         )  # fmt: skip
-        self._core = _core.Detector(self._model, **self._options)
+        self._core = _core.Detector(_model_or(self._model, "mobilenet025"), **self._options)
 
     def detect(self, image: Any, channels: str = "rgb") -> Faces:
         """The faces of one picture.
@@ -151,7 +152,10 @@ class Detector:
         return Faces(*self._core.detect(array, bgr))
 
     def detect_batch(self, images: Iterable[Any], channels: str = "rgb") -> list[Faces]:
-        """The faces of several pictures, of any sizes: those that detect() gives for each."""
+        """The faces of several pictures, of any sizes: those that detect() gives for each.
+
+        With threads = n > 1, n pictures are looked at side by side, which is faster than one after the other on n threads.
+        """
         arrays = [_array_of(image, channels) for image in images]
         return [Faces(*found) for found in self._core.detect_batch([a for a, _ in arrays], [bgr for _, bgr in arrays])]
 
@@ -166,9 +170,7 @@ class Detector:
         return self._core.architecture
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A path may mean nothing where this is unpickled: the weights travel.
-        model = Path(self._model).read_bytes() if isinstance(self._model, str) else self._model
-        return _detector_of, (model, self._options)
+        return _detector_of, (_travelling(self._model), self._options)
 
     def __repr__(self) -> str:
         return f"<retinaface.Detector: {self.architecture}, {self.isa}, {self._options['threads']} thread(s)>"
@@ -192,21 +194,100 @@ def align(image: Any, faces: Any, size: int = 112, margin: float = 0.0, channels
 
     Raises ValueError, also for landmarks that resemble no face.
     """
+    landmarks = _landmarks_of("align", faces)
+    array, bgr = _array_of(image, channels)
+    return Aligned(*_core.align(array, bgr, landmarks, size, margin, rotation))
+
+
+class Pose(NamedTuple):
+    """Which way a head faces: degrees, all 0 for a frontal, upright face."""
+
+    yaw: float  #: -90..90, positive when the face turns to the picture's right
+    pitch: float  #: -180..180, positive up
+    roll: float  #: -180..180, positive clockwise in the picture
+
+
+class Mesh(NamedTuple):
+    """The mesh of one face: n vertices, in the order of MeshEstimator.triangles. Arrays are float32 and the caller's."""
+
+    vertices: np.ndarray  #: [n, 3]: x right, y up, z out of the picture, in centimetres, without the pose
+    projected: np.ndarray  #: [n, 3]: x, y in pixels of the picture; z in the same unit, nearer smaller
+    colours: np.ndarray  #: [n, 3], red, green, blue, 0..1: the picture's, or the model's where there is no picture
+    landmarks68: np.ndarray  #: [68, 3]: as projected, in the order of iBUG
+    pose: Pose
+    latent: np.ndarray  #: [128]: shape and texture, what the mesh decoder made the vertices of
+    residual: float  #: how far the five landmarks are from those of the mesh: root mean square, pixels
+
+
+class MeshEstimator:
+    """Meshes and poses of faces, from their five landmarks. It pickles; threads may share one, but take turns: one each is faster.
+
+    model  None for the decoder in the package, the path of a mesh file, or its bytes
+    isa    as of Detector
+
+    Raises Error for a file that is no mesh decoder.
+    """
+
+    def __init__(self, model: Union[str, os.PathLike, bytes, None] = None, isa: str = "auto") -> None:
+        self._model, self._isa = model, isa
+        self._core = _core.MeshEstimator(_model_or(model, "mesh_decoder"), isa)
+
+    def estimate(self, image: Any, faces: Any, channels: str = "rgb") -> list[Mesh]:
+        """The mesh of each face.
+
+        image, channels  as Detector.detect() takes them, for the colours; None: the model's own
+        faces            Faces, one Face, or landmarks [n, 5, 2] or [5, 2] in pixels of the picture
+
+        Raises ValueError for landmarks that coincide or are not finite. The interpreter's lock is released.
+        """
+        array, bgr = (None, False) if image is None else _array_of(image, channels)
+        meshes = self._core.estimate(array, bgr, _landmarks_of("mesh", faces))
+        return [Mesh(*parts[:4], Pose(*parts[4]), *parts[5:]) for parts in meshes]
+
+    def poses(self, faces: Any) -> list[Pose]:
+        """The pose of each face, for which no mesh is made; faces as of estimate()."""
+        return [Pose(*map(float, angles)) for angles in self._core.estimate_poses(_landmarks_of("pose", faces))]
+
+    @property
+    def triangles(self) -> np.ndarray:
+        """int32 [t, 3]: indices of vertices, counter-clockwise seen from outside. A view that cannot be written to."""
+        return self._core.triangles()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return MeshEstimator, (_travelling(self._model), self._isa)
+
+    def __repr__(self) -> str:
+        return f"<retinaface.MeshEstimator: {len(self.triangles)} triangles>"
+
+
+def _landmarks_of(what: str, faces: Any) -> np.ndarray:
+    """float32 [n, 5, 2], rows packed."""
     landmarks = np.asarray(getattr(faces, "landmarks", faces), dtype=np.float32)
     if landmarks.ndim == 2:
         landmarks = landmarks[None]
     if landmarks.ndim != 3 or landmarks.shape[1:] != (5, 2):
-        raise ValueError(f"align: expected landmarks [n, 5, 2], found {list(landmarks.shape)}")
-    array, bgr = _array_of(image, channels)
-    return Aligned(*_core.align(array, bgr, np.ascontiguousarray(landmarks), size, margin, rotation))
+        raise ValueError(f"{what}: expected landmarks [n, 5, 2], found {list(landmarks.shape)}")
+    return np.ascontiguousarray(landmarks)
 
 
 def _detector_of(model: Union[bytes, None], options: dict[str, Any]) -> Detector:
     """What a pickled Detector becomes."""
     detector = Detector.__new__(Detector)
     detector._model, detector._options = model, options
-    detector._core = _core.Detector(model, **options)
+    detector._core = _core.Detector(_model_or(model, "mobilenet025"), **options)
     return detector
+
+
+def _model_or(model: Union[str, os.PathLike, bytes, None], shipped: str) -> Union[str, bytes]:
+    """What _core takes: the model, or the file of that name in the package."""
+    if model is None:
+        return str(_WEIGHTS / f"{shipped}.safetensors")
+    return os.fspath(model) if isinstance(model, os.PathLike) else model
+
+
+def _travelling(model: Union[str, os.PathLike, bytes, None]) -> Union[bytes, None]:
+    """A model for a pickle: a path may mean nothing where that is read, so the weights travel."""
+    return model if model is None or isinstance(model, bytes) else Path(model).read_bytes()
 
 
 def _array_of(image: Any, channels: str) -> tuple[Any, bool]:

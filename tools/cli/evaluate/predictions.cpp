@@ -15,6 +15,7 @@
 #include "progress.hpp"
 #include "retinaface/version.hpp"
 #include "sha256.hpp"
+#include "shipped.hpp"
 #include "text.hpp"
 
 namespace cli {
@@ -33,9 +34,7 @@ std::string file_digest(const std::string& path) {
 
 std::string weights_digest(const std::string& model) {
     if (!model.empty()) return file_digest(model);
-    std::vector<unsigned char> bytes;
-    const retinaface::embedded::EmbeddedFile& file = retinaface::embedded::kDefaultWeights;
-    for (std::size_t i = 0; i < file.chunk_count; ++i) retinaface::detail::decode_base64(file.chunks[i], bytes);
+    const std::vector<std::uint8_t> bytes = shipped_weights();
     return sha256(bytes.data(), bytes.size());
 }
 
