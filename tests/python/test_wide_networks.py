@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tools"), str(Path(__file__).parent)]
 
 from checkpoints import MxnetModel  # noqa: E402
-from retinaface_weights import mxnet_file, names, onnx_export, resnet, seeded  # noqa: E402
+from retinaface_weights import mxnet_file, names, ncnn_export, onnx_export, reading, resnet, seeded  # noqa: E402
 from retinaface_weights.errors import ConversionError  # noqa: E402
 from retinaface_weights.folding import expected_tensors, fold_network  # noqa: E402
 from retinaface_weights.forward import prepare_input, run_layers  # noqa: E402
@@ -157,6 +157,17 @@ def test_onnx_of_the_pre_activation_network_computes_the_same(tmp_path: Path) ->
     found = dict(zip((o.name for o in session.get_outputs()), session.run(None, {"image": image[None].astype(np.float32)})))
     for name, value in weights.forward(IMAGE).items():
         assert np.abs(found[name][0] - value).max() <= 1e-4 * np.abs(value).max()
+
+
+@pytest.mark.parametrize("architecture, profile", [("resnet50", "biubug6"), ("resnet50_preactivation", "insightface")])
+def test_own_exports_come_back(architecture: str, profile: str) -> None:
+    """Residual sums, the maximum after the stem and a BatchNorm of its own, in both graph formats."""
+    pytest.importorskip("onnx")
+    weights = seeded.make_seeded(architecture, profile, 1).rounded("f32")
+    text, values = ncnn_export.export(weights)
+    for found in (reading.from_onnx(onnx_export.export(weights)), reading.from_ncnn(text.encode(), values, profile=profile)):
+        assert (found.architecture, found.assumed.profile) == (architecture, profile)
+        assert all(np.array_equal(found.parameters[name], value) for name, value in weights.parameters.items())
 
 
 def test_onnx_of_the_papers_network_is_well_formed() -> None:

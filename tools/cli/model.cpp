@@ -220,6 +220,7 @@ std::vector<retinaface::passes::Description> describe_network(const retinaface::
     };
     try_one(static_cast<models::MobileNet025*>(nullptr));
     try_one(static_cast<models::MobileNet025Light*>(nullptr));
+    try_one(static_cast<models::Mnet12*>(nullptr));
     try_one(static_cast<models::ResNet50*>(nullptr));
     try_one(static_cast<models::ResNet50Preactivation*>(nullptr));
     try_one(static_cast<models::ResNet152Deformable*>(nullptr));
