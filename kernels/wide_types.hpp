@@ -53,6 +53,39 @@ struct WideConv {
     std::size_t (*scratch)(int kernel, int channels_in);  ///< floats
 };
 
+/// 3 x 3 convolution of stride 1 as Winograd's F(4 x 4) whose weights are transformed on the way: for maps of few tiles, where that costs
+/// less than reading four times the weights. A unit is kSmallConvGroup output channels of a block of 4 x 4 tiles; units go block by block.
+struct SmallConv3x3Args {
+    const float* src;  ///< [height][width][channels_in], dense
+    int height, width;
+    int channels_in, channels_out;  ///< multiples of 8
+    const float* weights;           ///< packed by SmallConv3x3::pack
+    const float* bias;              ///< [channels_out]
+    float* dst;                     ///< [height][width][channels_out]
+    std::ptrdiff_t pixel_stride;    ///< of `dst`
+    float slope;
+    int unit_begin, unit_end;
+    float* scratch;  ///< SmallConv3x3::scratch floats, 64-byte aligned
+};
+
+constexpr int kSmallConvGroup = 32;
+
+/// Tiles of a block: blocks of one map are as even as can be.
+constexpr int small_conv_block(int tiles) {
+    const int blocks = (tiles + 99) / 100;
+    return (tiles + blocks - 1) / blocks;
+}
+
+constexpr int small_conv_groups(int channels_out) { return (channels_out + kSmallConvGroup - 1) / kSmallConvGroup; }
+
+struct SmallConv3x3 {
+    void (*run)(const SmallConv3x3Args&);
+    std::size_t (*packed_size)(int channels_in, int channels_out);  ///< floats that pack() writes
+    /// `weights` is [channels_out][channels_in][3][3].
+    void (*pack)(const float* weights, int channels_in, int channels_out, float* dst);
+    std::size_t (*scratch)(int tiles, int channels_in);  ///< floats
+};
+
 /// 3 x 3 maximum, stride 2, padding 1 (padding never wins): one output row.
 struct MaxPool3x3Args {
     const float* rows[3];  ///< the input rows that lie inside the map

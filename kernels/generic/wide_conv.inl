@@ -129,6 +129,15 @@ template <int Rows, int Vectors>
 RETINAFACE_INLINE void wide_tile(const WideTile& t) {
     Vec acc[Rows][Vectors];
     const auto lanes = [&](int v) { return v + 1 < Vectors ? kWidth : t.channels - v * kWidth; };
+    // What the sums end in is far from the core where maps are large: ask for it now.
+    RETINAFACE_UNROLL
+    for (int r = 0; r < Rows; ++r) {
+        RETINAFACE_UNROLL
+        for (int v = 0; v < Vectors; ++v) {
+            prefetch(t.c + r * t.ldc + v * kWidth);
+            if (t.residual != nullptr) prefetch(t.residual + r * t.ld_residual + v * kWidth);
+        }
+    }
     if (t.bias != nullptr) {
         RETINAFACE_UNROLL
         for (int v = 0; v < Vectors; ++v) {

@@ -68,8 +68,8 @@ private:
 
 }  // namespace impl
 
-/// K x K, padding K / 2, summed directly: for every shape but 3 x 3 stride 1, and for that one where Conv2d's Winograd form would hold too
-/// many weights (it has 4 times as many). The input map is dense. A call may add a residual or an upsampled map.
+/// K x K, padding K / 2, summed directly: for every shape but 3 x 3 stride 1 (Conv2d, SmallConv2d). The input map is dense. A call may add
+/// a residual or an upsampled map.
 template <int Cin, int Cout, int K, int Stride = 1>
 class WideConv2d : public Leaf {
 public:
