@@ -220,7 +220,7 @@ int memory(const Arguments& arguments) {
     options.isa = arguments.isa;
     const long base = status_kib("VmRSS");
     const auto start = Clock::now();
-    const rf::AnyNetworkDetector detector(rf::Weights::load(arguments.file), options);
+    const rf::AnyNetworkDetector detector(rf::Weights::open(arguments.file), options);
     const double loading = seconds_since(start);
     const double peak = mb(status_kib("VmHWM") - base), kept = mb(status_kib("VmRSS") - base);
     std::printf("file %.1f MB; loading %.2f s, peak %.1f MB (%.2f x the file), kept %.1f MB (%.2f x)\n", file, loading, peak,

@@ -16,7 +16,7 @@ struct WideOutput {
     std::ptrdiff_t pixel_stride;  ///< of `dst`
     int channels;                 ///< a multiple of 8; 0: no such output
     float slope;
-    const float* residual;  ///< nullptr, or the map to add before the activation, as `dst` is laid out
+    const float* residual;  ///< nullptr, or the map to add before the activation; `dst` itself where K * K * C_in <= kWideInPlace
     std::ptrdiff_t residual_stride;
     const float* up;           ///< nullptr, or the coarser map whose pixel (y / 2, x / 2) is added after the activation
     std::ptrdiff_t up_stride;  ///< floats from pixel to pixel of that map
@@ -41,6 +41,9 @@ struct WideConvArgs {
     int pixel_begin, pixel_end;
     float* scratch;  ///< WideConv::scratch floats, 64-byte aligned
 };
+
+/// Longest sum that is made at one go, so that an output is written when its residual has been read.
+constexpr int kWideInPlace = 512;
 
 /// Ranges of output pixels are best multiples of this.
 constexpr int kWideConvGrain = 24;

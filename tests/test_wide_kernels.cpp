@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <limits>
@@ -30,7 +31,8 @@ Isa isa() {
 }
 
 constexpr float kRel = 1e-6f;
-constexpr float kEps = 4e-6f;  // of sum |w * x|: sums here have thousands of terms
+constexpr float kEps = 4e-6f;          // of sum |w * x|: sums here have thousands of terms
+constexpr float kWinogradEps = 2e-5f;  // its transforms cancel
 
 // One function a line of the kernel list: a kernel without a test does not link.
 #define RETINAFACE_KERNEL(name, ...) void test_##name();
@@ -209,7 +211,7 @@ void test_small_conv3x3() {
     const kernels::SmallConv3x3 tested = kernels::find<kernels::SmallConv3x3>(isa()),
                                 reference = kernels::find<kernels::SmallConv3x3>(Isa::reference);
     // One chunk of k and several, the last one short; groups of outputs, the last one short; whole tiles and less; two blocks of tiles.
-    const std::vector<std::array<int, 4>> shapes = {{7, 9, 8, 8},     {1, 1, 16, 40},   {4, 4, 40, 32},   {12, 5, 136, 72},
+    const std::vector<std::array<int, 4>> shapes = {{7, 9, 8, 8},      {1, 1, 16, 40},  {4, 4, 40, 32}, {12, 5, 136, 72},
                                                     {15, 20, 256, 32}, {3, 50, 24, 64}, {44, 41, 8, 40}};
     for (const auto& [height, width, in, out] : shapes) {
         if (trimmed() && in > 64) continue;

@@ -6,9 +6,9 @@
 // to kWidest vectors of output channels, each [k][panel width]. An output is summed in the order of k, partial sums of a block of k wait
 // in the output itself: results do not depend on how pixels are grouped.
 
-constexpr int kWideBlockK = 512;         // floats of k a block
-constexpr int kWideBlockFloats = 49152;  // gathered floats a block: 192 KB of L2
-constexpr int kWideRowPad = 16;          // rows of gathered pixels start in different cache sets
+constexpr int kWideBlockK = kWideInPlace;  // floats of k a block
+constexpr int kWideBlockFloats = 49152;    // gathered floats a block: 192 KB of L2
+constexpr int kWideRowPad = 16;            // rows of gathered pixels start in different cache sets
 static_assert(kWideConvGrain % kGemmRows[1] == 0 && kWideConvGrain % kGemmRows[2] == 0 &&
                   kWideConvGrain % kGemmRows[kWidest] == 0,
               "whole tiles of every panel width");

@@ -188,7 +188,7 @@ retinaface::Error with_way_out(const retinaface::Error& error, const std::string
 retinaface::Weights load_weights(const std::string& path) {
     if (path.empty()) return retinaface::Weights::from_embedded(retinaface::embedded::kDefaultWeights);
     try {
-        return retinaface::Weights::load(path);
+        return retinaface::Weights::open(path);
     } catch (const retinaface::Error& error) {
         throw with_way_out(error, path);
     }

@@ -77,6 +77,7 @@ public:
     static constexpr int kChannelsIn = Cin;
     static constexpr int kChannelsOut = Cout;
     static constexpr int kStride = Stride;
+    static constexpr bool kAddsInPlace = K * K * Cin <= kernels::kWideInPlace;
 
     void load(const Scope& parameters, Activation activation) {
         weights_ = conv_.pack(begin_load(parameters, activation, Cout, Cin, K), parameters.isa());

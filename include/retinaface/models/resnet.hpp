@@ -12,6 +12,7 @@
 #include "../layers/sequence.hpp"
 #include "../layers/small_conv2d.hpp"
 #include "../profile.hpp"
+#include "context_module.hpp"
 #include "heads.hpp"
 
 RETINAFACE_BEGIN_NAMESPACE
@@ -260,7 +261,7 @@ private:
     WideConv2d<C3, C, 1> lateral3_;
     WideConv2d<C4, C, 1> lateral4_;
     WideConv2d<C5, C, 1> lateral5_;
-    layers::SmallConv2d<C, C> merge3_;
+    layers::Conv2d<C, C, 3> merge3_;
     layers::SmallConv2d<C, C> merge4_;
 };
 
@@ -302,35 +303,7 @@ private:
     WideConv2d<2048, C, 3, 2> p6_;
 };
 
-/// As ContextModule, of any widths.
-template <int C, int Half, int Quarter>
-class WideContextModule {
-public:
-    static constexpr layers::Kind kKind = layers::Kind::module;
-
-    void load(const layers::Scope& parameters, layers::Activation) {
-        name_ = parameters.name();
-        conv3_conv5_1_.load(parameters["conv3"], kRelu, parameters["conv5_1"], kRelu);
-        conv5_2_conv7_2_.load(parameters["conv5_2"], kRelu, parameters["conv7_2"], kRelu);
-        conv7_3_.load(parameters["conv7_3"], kRelu);
-    }
-
-    template <class Pass, class Value>
-    Value forward(Pass& pass, Value x) const {
-        const auto [a, b] = pass.pair(conv3_conv5_1_, x);
-        const auto [c, d] = pass.pair(conv5_2_conv7_2_, b);
-        const Value e = pass(conv7_3_, d);
-        return pass.concat(std::array<Value, 3>{a, c, e}, name_);
-    }
-
-private:
-    layers::Conv2dPair<C, Half, Quarter> conv3_conv5_1_;
-    layers::Conv2dPair<Quarter, Quarter, Quarter> conv5_2_conv7_2_;
-    layers::Conv2d<Quarter, Quarter, 3> conv7_3_;
-    std::string name_;
-};
-
-/// The same of deformable convolutions.
+/// A context module of deformable convolutions.
 template <int C>
 class DeformableContextModule {
     static constexpr int kHalf = C / 2, kQuarter = C / 4;
@@ -407,7 +380,7 @@ struct ResNet50 {
                             Stage<Bottleneck<512, 1024, 2>, Repeat<5, Bottleneck<1024, 1024, 1, Maps::small>>>,  //
                             Stage<Bottleneck<1024, 2048, 2>, Repeat<2, Bottleneck<2048, 2048, 1, Maps::small>>>>;
     using Neck = WideFeaturePyramid<256, 512, 1024, 2048>;
-    using Context = WideContextModule<256, 128, 64>;
+    using Context = ContextModule<256, 128, 64>;
     using Head = Heads<256, kAnchors.per_cell>;
 
     static layers::Activation activation(const Weights&, const Profile&) { return kRelu; }
@@ -424,7 +397,7 @@ struct ResNet50Preactivation {
                             Stage<PreactivationUnit<512, 1024, 2>, Repeat<5, PreactivationUnit<1024, 1024, 1, Maps::small>>>,  //
                             Stage<PreactivationUnit<1024, 2048, 2>, Repeat<2, PreactivationUnit<2048, 2048, 1, Maps::small>>>>;
     using Neck = WideFeaturePyramid<256, 256, 512, 2048>;
-    using Context = WideContextModule<256, 256, 128>;
+    using Context = ContextModule<256, 256, 128>;
     using Head = Heads<512, kAnchors.per_cell>;
 
     static layers::Activation activation(const Weights&, const Profile&) { return kRelu; }
