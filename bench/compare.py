@@ -494,6 +494,7 @@ def main():
     parser.add_argument("--scrfd", type=pathlib.Path, metavar="FILE", help="scrfd_500m_kps.onnx: a row for that network on ONNX Runtime")
     parser.add_argument("--python", nargs=argparse.REMAINDER, metavar="...", help="run python_peers.py with the rest of the line")
     parser.add_argument("--priority", action="store_true", help="real-time scheduling, on a machine that others use (needs root)")
+    parser.add_argument("--no-check", action="store_true", help="leave out the outputs of the reference kernels, which take minutes for a wide network")
     parser.add_argument("--no-memory", action="store_true", help="leave out the peak memory at 3840 x 2160")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE")
     arguments = parser.parse_args()
@@ -516,7 +517,7 @@ def main():
         comparison = Comparison(model, picture, arguments.rounds, arguments.burst, words(arguments.engines), arguments.priority, scrfd=arguments.scrfd)
         for size in words(arguments.sizes):
             for threads in words(arguments.threads):
-                comparison.run(size, parse_size(size), int(threads), words(arguments.isa))
+                comparison.run(size, parse_size(size), int(threads), words(arguments.isa), check=not arguments.no_check)
         memory = None if arguments.no_memory else comparison.memory()
     except Failure as failure:
         raise SystemExit(f"compare.py: {failure}") from None

@@ -269,6 +269,23 @@ std::vector<BrokenFile> broken_files() {
     };
 }
 
+/// A file in the temporary folder, removed at the end.
+struct TemporaryFile {
+    std::filesystem::path path;
+    explicit TemporaryFile(const Bytes& bytes) {
+        path = std::filesystem::temp_directory_path() /
+               ("retinaface_test_archive_" +
+                std::to_string(std::hash<std::string>{}(std::to_string(reinterpret_cast<std::uintptr_t>(this)) +
+                                                        std::to_string(std::clock()))));
+        std::ofstream(path, std::ios::binary)
+            .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+    }
+    ~TemporaryFile() {
+        std::error_code ignored;
+        std::filesystem::remove(path, ignored);
+    }
+};
+
 TEST_CASE("every broken file is refused with a message of its own") {
     const std::vector<BrokenFile> files = broken_files();
     std::set<std::string> messages;
@@ -342,23 +359,6 @@ TEST_CASE("any byte changed gives an error or a file, never harm") {
     CHECK(accepted > 0);
     CHECK(refused > accepted);
 }
-
-/// A file in the temporary folder, removed at the end.
-struct TemporaryFile {
-    std::filesystem::path path;
-    explicit TemporaryFile(const Bytes& bytes) {
-        path = std::filesystem::temp_directory_path() /
-               ("retinaface_test_archive_" +
-                std::to_string(std::hash<std::string>{}(std::to_string(reinterpret_cast<std::uintptr_t>(this)) +
-                                                        std::to_string(std::clock()))));
-        std::ofstream(path, std::ios::binary)
-            .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-    }
-    ~TemporaryFile() {
-        std::error_code ignored;
-        std::filesystem::remove(path, ignored);
-    }
-};
 
 TEST_CASE("files are read, and what cannot be is named") {
     const TemporaryFile good(small_file()), empty({}), broken(archive_bytes("{}", Bytes(3)));
