@@ -193,7 +193,7 @@ retinaface::Weights load_weights(const std::string& path) {
         return retinaface::Weights::from_memory(bytes.data(), bytes.size());
     }
     try {
-        return retinaface::Weights::load(path);
+        return retinaface::Weights::open(path);
     } catch (const retinaface::Error& error) {
         throw with_way_out(error, path);
     }

@@ -74,7 +74,7 @@ class Rasteriser {
 public:
     /// Throws Error (unsupported) where this build or CPU lacks the set.
     explicit Rasteriser(Isa isa = Isa::automatic)
-        : isa_(kernels::checked(isa)), kernels_(kernels::find_mesh<kernels::Raster>(isa_)) {}
+        : isa_(kernels::checked(isa)), kernels_(kernels::find<kernels::Raster>(isa_)) {}
 
     Isa isa() const noexcept { return isa_; }
 
