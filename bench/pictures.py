@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Pictures a second through `retinaface detect`, of two builds side by side, on JPEGs made here.
 
-    bench/pictures.py --before OLD/bin/retinaface --after build/release/bin/retinaface [--pictures 300] [--threads 1 2]
+    bench/pictures.py --before OLD/bin/retinaface --after build/release/bin/retinaface [--pictures 300] [--threads 1 2] [--megapixels 12 1]
 
 `--before` is any other build of the tool: an older one, or one of today with RETINAFACE_PICTURE_LIBRARIES=OFF (which reads JPEG only
 where stb_image is 2.29 or newer). Runs are interleaved; the medians are compared, and the faces that the two builds find.
@@ -74,14 +74,16 @@ def main() -> None:
     parser.add_argument("--before", type=Path, required=True)
     parser.add_argument("--after", type=Path, required=True)
     parser.add_argument("--pictures", type=int, default=300, help="of each size and number of threads, over all runs")
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=6)
+    parser.add_argument("--megapixels", nargs="+", choices=list(SIZES), default=list(SIZES))
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--max-side", type=int, default=640)
     parser.add_argument("--option", default="--threads", help="what --threads is called: --jobs decodes several pictures at a time")
     arguments = parser.parse_args()
 
     print(f"{'megapixels':>10} {'KB':>6} {arguments.option:>10} {'before/s':>9} {'after/s':>9} {'times':>6}")
-    for megapixels, size in SIZES.items():
+    for megapixels in arguments.megapixels:
+        size = SIZES[megapixels]
         with tempfile.TemporaryDirectory() as directory:
             pictures = make_pictures(Path(directory), size, arguments.pictures // arguments.runs)
             kilobytes = pictures[0].stat().st_size // 1024

@@ -32,8 +32,8 @@ namespace avx512 {
 // Pixels are bytes and words: AVX2 does them as fast.
 #if RETINAFACE_ISA_AVX2
 template <class Kernel>
-inline Kernel get(Tag<Kernel> kernel) {
-    return avx2::get(kernel);
+inline Kernel get(Tag<Kernel>) {
+    return get(avx2::Tag<Kernel>{});
 }
 #else
 #include "generic/yuv.inl"

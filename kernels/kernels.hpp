@@ -16,18 +16,18 @@ template <class Kernel>
 Kernel find(Isa isa) {
     switch (isa) {
 #if RETINAFACE_ISA_AVX512
-        case Isa::avx512: return avx512::get(Tag<Kernel>{});
+        case Isa::avx512: return get(avx512::Tag<Kernel>{});
 #endif
 #if RETINAFACE_ISA_AVX2
-        case Isa::avx2: return avx2::get(Tag<Kernel>{});
+        case Isa::avx2: return get(avx2::Tag<Kernel>{});
 #endif
 #if RETINAFACE_ISA_NEON
-        case Isa::neon: return neon::get(Tag<Kernel>{});
+        case Isa::neon: return get(neon::Tag<Kernel>{});
 #endif
 #if RETINAFACE_ISA_PORTABLE
-        case Isa::portable: return portable::get(Tag<Kernel>{});
+        case Isa::portable: return get(portable::Tag<Kernel>{});
 #endif
-        default: return reference::get(Tag<Kernel>{});
+        default: return get(reference::Tag<Kernel>{});
     }
 }
 

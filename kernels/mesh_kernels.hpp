@@ -1,4 +1,4 @@
-// The mesh's kernels in every set of this build, and their look-up. Apart from kernels.hpp: only who draws or decodes meshes reads them.
+// The mesh's kernels in every set of this build. Apart from kernels.hpp: only who draws or decodes meshes reads them.
 #pragma once
 
 #include <cmath>
@@ -57,26 +57,6 @@ namespace portable {
 #include "generic/mesh_set.inl"
 }  // namespace portable
 #endif
-
-/// As find(), for the mesh's kernels.
-template <class Kernel>
-Kernel find_mesh(Isa isa) {
-    switch (isa) {
-#if RETINAFACE_ISA_AVX512
-        case Isa::avx512: return avx512::mesh_get(Tag<Kernel>{});
-#endif
-#if RETINAFACE_ISA_AVX2
-        case Isa::avx2: return avx2::mesh_get(Tag<Kernel>{});
-#endif
-#if RETINAFACE_ISA_NEON
-        case Isa::neon: return neon::mesh_get(Tag<Kernel>{});
-#endif
-#if RETINAFACE_ISA_PORTABLE
-        case Isa::portable: return portable::mesh_get(Tag<Kernel>{});
-#endif
-        default: return reference::mesh_get(Tag<Kernel>{});
-    }
-}
 
 }  // namespace kernels
 RETINAFACE_END_NAMESPACE

@@ -200,8 +200,8 @@ inline void shade(const ShadeArgs& s) {
     }
 }
 
-inline GraphConv mesh_get(Tag<GraphConv>) { return {&cheb_term, &cheb_products, &clenshaw, 1}; }
-inline Raster mesh_get(Tag<Raster>) { return {&raster, &resolve, &shade}; }
+inline GraphConv get(Tag<GraphConv>) { return {&cheb_term, &cheb_products, &clenshaw, 1}; }
+inline Raster get(Tag<Raster>) { return {&raster, &resolve, &shade}; }
 
 }  // namespace reference
 }  // namespace kernels

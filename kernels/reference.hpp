@@ -7,6 +7,10 @@ RETINAFACE_BEGIN_NAMESPACE
 namespace kernels {
 namespace reference {
 
+/// Names a kernel type. What get() is chosen by; it is the set's own, so that find() sees the overloads of kernels that come later.
+template <class Kernel>
+struct Tag {};
+
 inline double activate(double v, float slope) {
     const double scaled = v * static_cast<double>(slope);
     return v > scaled ? v : scaled;

@@ -15,10 +15,6 @@
 RETINAFACE_BEGIN_NAMESPACE
 namespace kernels {
 
-/// Names a kernel type: what the sets' get() is chosen by.
-template <class Kernel>
-struct Tag {};
-
 /// Every activation of these networks is max(x, slope * x): slope 1 is the identity, 0 is ReLU, 0.1 the leaky ReLU.
 /// Slopes lie in [0, 1].
 

@@ -11,7 +11,12 @@ namespace kernels {
 RETINAFACE_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
 namespace avx512 {
 #include "generic/wide_conv.inl"
+
+#include "generic/small_conv.inl"
+
 #include "generic/wide_maps.inl"
+
+#include "generic/wide_set.inl"
 }  // namespace avx512
 RETINAFACE_TARGET_END
 #endif
@@ -20,7 +25,12 @@ RETINAFACE_TARGET_END
 RETINAFACE_TARGET_BEGIN("avx2,fma")
 namespace avx2 {
 #include "generic/wide_conv.inl"
+
+#include "generic/small_conv.inl"
+
 #include "generic/wide_maps.inl"
+
+#include "generic/wide_set.inl"
 }  // namespace avx2
 RETINAFACE_TARGET_END
 #endif
@@ -28,14 +38,24 @@ RETINAFACE_TARGET_END
 #if RETINAFACE_ISA_NEON
 namespace neon {
 #include "generic/wide_conv.inl"
+
+#include "generic/small_conv.inl"
+
 #include "generic/wide_maps.inl"
+
+#include "generic/wide_set.inl"
 }  // namespace neon
 #endif
 
 #if RETINAFACE_ISA_PORTABLE
 namespace portable {
 #include "generic/wide_conv.inl"
+
+#include "generic/small_conv.inl"
+
 #include "generic/wide_maps.inl"
+
+#include "generic/wide_set.inl"
 }  // namespace portable
 #endif
 
@@ -89,6 +109,42 @@ inline void wide_conv(const WideConvArgs& g) {
     }
 }
 
+/// Packed weights are the weights here, too.
+inline std::size_t small_conv3x3_packed_size(int channels_in, int channels_out) {
+    return wide_packed_size(3, channels_in, channels_out);
+}
+inline void small_conv3x3_pack(const float* weights, int channels_in, int channels_out, float* dst) {
+    wide_pack(weights, 3, channels_in, channels_out, dst);
+}
+inline std::size_t small_conv3x3_scratch(int, int) { return 0; }
+
+inline void small_conv3x3(const SmallConv3x3Args& s) {
+    const int tiles_x = (s.width + 3) / 4, tiles = tiles_x * ((s.height + 3) / 4);
+    const int block = small_conv_block(tiles), groups = small_conv_groups(s.channels_out);
+    for (int unit = s.unit_begin; unit < s.unit_end; ++unit) {
+        const int first = unit / groups * block, channel = unit % groups * kSmallConvGroup;
+        for (int t = first; t < first + block && t < tiles; ++t) {
+            for (int i = 0; i < 16; ++i) {
+                const int y = t / tiles_x * 4 + i / 4, x = t % tiles_x * 4 + i % 4;
+                if (y >= s.height || x >= s.width) continue;
+                for (int j = channel; j < channel + kSmallConvGroup && j < s.channels_out; ++j) {
+                    double sum = static_cast<double>(s.bias[j]);
+                    for (int tap = 0; tap < 9; ++tap) {
+                        const int row = y + tap / 3 - 1, column = x + tap % 3 - 1;
+                        if (row < 0 || row >= s.height || column < 0 || column >= s.width) continue;
+                        const float* pixel = s.src + (static_cast<std::ptrdiff_t>(row) * s.width + column) * s.channels_in;
+                        const float* w = s.weights + static_cast<std::ptrdiff_t>(j) * s.channels_in * 9 + tap;
+                        for (int c = 0; c < s.channels_in; ++c)
+                            sum += static_cast<double>(pixel[c]) * static_cast<double>(w[c * 9]);
+                    }
+                    s.dst[(static_cast<std::ptrdiff_t>(y) * s.width + x) * s.pixel_stride + j] =
+                        static_cast<float>(activate(sum, s.slope));
+                }
+            }
+        }
+    }
+}
+
 inline void max_pool3x3(const MaxPool3x3Args& p) {
     for (int x = 0; x < p.width_out; ++x) {
         for (int c = 0; c < p.channels; ++c) {
@@ -110,67 +166,9 @@ inline void scale_shift(const ScaleShiftArgs& s) {
                                                s.slope));
 }
 
+#include "generic/wide_set.inl"
+
 }  // namespace reference
-
-// A set's functions of each kernel, as kernels.hpp has them for the others.
-
-template <>
-inline WideConv find<WideConv>(Isa isa) {
-    switch (isa) {
-#if RETINAFACE_ISA_AVX512
-        case Isa::avx512: return {&avx512::wide_conv, &avx512::wide_packed_size, &avx512::wide_pack, &avx512::wide_scratch};
-#endif
-#if RETINAFACE_ISA_AVX2
-        case Isa::avx2: return {&avx2::wide_conv, &avx2::wide_packed_size, &avx2::wide_pack, &avx2::wide_scratch};
-#endif
-#if RETINAFACE_ISA_NEON
-        case Isa::neon: return {&neon::wide_conv, &neon::wide_packed_size, &neon::wide_pack, &neon::wide_scratch};
-#endif
-#if RETINAFACE_ISA_PORTABLE
-        case Isa::portable:
-            return {&portable::wide_conv, &portable::wide_packed_size, &portable::wide_pack, &portable::wide_scratch};
-#endif
-        default: return {&reference::wide_conv, &reference::wide_packed_size, &reference::wide_pack, &reference::wide_scratch};
-    }
-}
-
-template <>
-inline MaxPool3x3 find<MaxPool3x3>(Isa isa) {
-    switch (isa) {
-#if RETINAFACE_ISA_AVX512
-        case Isa::avx512: return {&avx512::max_pool3x3};
-#endif
-#if RETINAFACE_ISA_AVX2
-        case Isa::avx2: return {&avx2::max_pool3x3};
-#endif
-#if RETINAFACE_ISA_NEON
-        case Isa::neon: return {&neon::max_pool3x3};
-#endif
-#if RETINAFACE_ISA_PORTABLE
-        case Isa::portable: return {&portable::max_pool3x3};
-#endif
-        default: return {&reference::max_pool3x3};
-    }
-}
-
-template <>
-inline ScaleShift find<ScaleShift>(Isa isa) {
-    switch (isa) {
-#if RETINAFACE_ISA_AVX512
-        case Isa::avx512: return {&avx512::scale_shift};
-#endif
-#if RETINAFACE_ISA_AVX2
-        case Isa::avx2: return {&avx2::scale_shift};
-#endif
-#if RETINAFACE_ISA_NEON
-        case Isa::neon: return {&neon::scale_shift};
-#endif
-#if RETINAFACE_ISA_PORTABLE
-        case Isa::portable: return {&portable::scale_shift};
-#endif
-        default: return {&reference::scale_shift};
-    }
-}
 
 }  // namespace kernels
 RETINAFACE_END_NAMESPACE

@@ -16,7 +16,7 @@ struct WideOutput {
     std::ptrdiff_t pixel_stride;  ///< of `dst`
     int channels;                 ///< a multiple of 8; 0: no such output
     float slope;
-    const float* residual;  ///< nullptr, or the map to add before the activation, as `dst` is laid out
+    const float* residual;  ///< nullptr, or the map to add before the activation; `dst` itself where K * K * C_in <= kWideInPlace
     std::ptrdiff_t residual_stride;
     const float* up;           ///< nullptr, or the coarser map whose pixel (y / 2, x / 2) is added after the activation
     std::ptrdiff_t up_stride;  ///< floats from pixel to pixel of that map
@@ -42,6 +42,9 @@ struct WideConvArgs {
     float* scratch;  ///< WideConv::scratch floats, 64-byte aligned
 };
 
+/// Longest sum that is made at one go, so that an output is written when its residual has been read.
+constexpr int kWideInPlace = 512;
+
 /// Ranges of output pixels are best multiples of this.
 constexpr int kWideConvGrain = 24;
 
@@ -51,6 +54,39 @@ struct WideConv {
     /// `weights` is [channels_out][channels_in][kernel][kernel].
     void (*pack)(const float* weights, int kernel, int channels_in, int channels_out, float* dst);
     std::size_t (*scratch)(int kernel, int channels_in);  ///< floats
+};
+
+/// 3 x 3 convolution of stride 1 as Winograd's F(4 x 4) whose weights are transformed on the way: for maps of few tiles, where that costs
+/// less than reading four times the weights. A unit is kSmallConvGroup output channels of a block of 4 x 4 tiles; units go block by block.
+struct SmallConv3x3Args {
+    const float* src;  ///< [height][width][channels_in], dense
+    int height, width;
+    int channels_in, channels_out;  ///< multiples of 8
+    const float* weights;           ///< packed by SmallConv3x3::pack
+    const float* bias;              ///< [channels_out]
+    float* dst;                     ///< [height][width][channels_out]
+    std::ptrdiff_t pixel_stride;    ///< of `dst`
+    float slope;
+    int unit_begin, unit_end;
+    float* scratch;  ///< SmallConv3x3::scratch floats, 64-byte aligned
+};
+
+constexpr int kSmallConvGroup = 32;
+
+/// Tiles of a block: blocks of one map are as even as can be.
+constexpr int small_conv_block(int tiles) {
+    const int blocks = (tiles + 99) / 100;
+    return (tiles + blocks - 1) / blocks;
+}
+
+constexpr int small_conv_groups(int channels_out) { return (channels_out + kSmallConvGroup - 1) / kSmallConvGroup; }
+
+struct SmallConv3x3 {
+    void (*run)(const SmallConv3x3Args&);
+    std::size_t (*packed_size)(int channels_in, int channels_out);  ///< floats that pack() writes
+    /// `weights` is [channels_out][channels_in][3][3].
+    void (*pack)(const float* weights, int channels_in, int channels_out, float* dst);
+    std::size_t (*scratch)(int tiles, int channels_in);  ///< floats
 };
 
 /// 3 x 3 maximum, stride 2, padding 1 (padding never wins): one output row.

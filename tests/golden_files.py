@@ -30,6 +30,7 @@ SOURCES = {
     "biubug6": "weights/biubug6_mobilenet0.25_Final.pth",
     "m2man": "weights/m2man_mobilenet0.25_Final.pth",
     "insightface": "weights/insightface_mnet.25-0000.params",
+    "insightface_mnet12": "weights/insightface_mnet12-0000.params",
 }
 
 
@@ -111,7 +112,7 @@ def main():
     for name, source in SOURCES.items():
         command = [sys.executable, str(TOOLS / "convert_weights.py"), str(shared / source), "--quiet"]
         subprocess.run([*command, "-o", str(out / f"{name}.safetensors")], check=True)
-    for profile in ("biubug6", "insightface"):
+    for profile in ("biubug6", "insightface", "insightface_mnet12"):
         for path in sorted((shared / "golden" / profile).glob("*.npz")):
             pictures = shared / "golden" / "biubug6"
             tensors = {"image": read_png(pictures / f"{path.stem}.png")}

@@ -269,6 +269,23 @@ std::vector<BrokenFile> broken_files() {
     };
 }
 
+/// A file in the temporary folder, removed at the end.
+struct TemporaryFile {
+    std::filesystem::path path;
+    explicit TemporaryFile(const Bytes& bytes) {
+        path = std::filesystem::temp_directory_path() /
+               ("retinaface_test_archive_" +
+                std::to_string(std::hash<std::string>{}(std::to_string(reinterpret_cast<std::uintptr_t>(this)) +
+                                                        std::to_string(std::clock()))));
+        std::ofstream(path, std::ios::binary)
+            .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+    }
+    ~TemporaryFile() {
+        std::error_code ignored;
+        std::filesystem::remove(path, ignored);
+    }
+};
+
 TEST_CASE("every broken file is refused with a message of its own") {
     const std::vector<BrokenFile> files = broken_files();
     std::set<std::string> messages;
@@ -285,6 +302,13 @@ TEST_CASE("every broken file is refused with a message of its own") {
         CHECK(message.find(file.fragment) != std::string::npos);
         CHECK(message.find('\n') == std::string::npos);
         messages.insert(message);
+
+        // The same of a file that is opened.
+        const TemporaryFile on_disk(file.bytes);
+        const Result<Weights> opened = Weights::try_open(on_disk.path.string());
+        REQUIRE_FALSE(opened.has_value());
+        CHECK(opened.error().code() == result.error().code());
+        CHECK(opened.error().what() == on_disk.path.string() + ": " + message);
     }
     CHECK(files.size() >= 45);
     CHECK(messages.size() >= 60);  // some ways to break a file are one mistake
@@ -336,23 +360,6 @@ TEST_CASE("any byte changed gives an error or a file, never harm") {
     CHECK(refused > accepted);
 }
 
-/// A file in the temporary folder, removed at the end.
-struct TemporaryFile {
-    std::filesystem::path path;
-    explicit TemporaryFile(const Bytes& bytes) {
-        path = std::filesystem::temp_directory_path() /
-               ("retinaface_test_archive_" +
-                std::to_string(std::hash<std::string>{}(std::to_string(reinterpret_cast<std::uintptr_t>(this)) +
-                                                        std::to_string(std::clock()))));
-        std::ofstream(path, std::ios::binary)
-            .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-    }
-    ~TemporaryFile() {
-        std::error_code ignored;
-        std::filesystem::remove(path, ignored);
-    }
-};
-
 TEST_CASE("files are read, and what cannot be is named") {
     const TemporaryFile good(small_file()), empty({}), broken(archive_bytes("{}", Bytes(3)));
     CHECK(Weights::load(good.path.string()).find("b")->values.size() == 2);
@@ -385,7 +392,51 @@ TEST_CASE("files are read, and what cannot be is named") {
         CHECK(message.rfind(bad.path, 0) == 0);
         CHECK(message.find(bad.fragment) != std::string::npos);
         CHECK_THROWS_AS(Weights::load(bad.path), Error);
+        const Result<Weights> opened = Weights::try_open(bad.path);
+        REQUIRE_FALSE(opened.has_value());
+        CHECK(opened.error().code() == bad.code);
+        CHECK(std::string(opened.error().what()) == message);
     }
+}
+
+TEST_CASE("what is opened leaves large tensors in the file and has their values all the same") {
+    const std::size_t count = Weights::kLarge / 4, size = 4 * count;
+    std::vector<float> values(count);
+    for (std::size_t i = 0; i < count; ++i) values[i] = static_cast<float>(i) / 7;
+    const auto file = [&](const std::vector<float>& of_large) {
+        const std::string end = std::to_string(size + 8);
+        return archive_bytes("{" + entry("large", "F32", "[" + std::to_string(count) + "]", "[0," + std::to_string(size) + "]") +
+                                 "," + entry("small", "F32", "[2]", "[" + std::to_string(size) + "," + end + "]") + "}",
+                             float_bytes(of_large) + float_bytes({1, 2}));
+    };
+    const TemporaryFile good(file(values));
+    const Weights opened = Weights::open(good.path.string()), copy = opened;
+    REQUIRE(opened.find("large") != nullptr);
+    CHECK(opened.find("large")->values.empty());
+    CHECK(opened.values(*opened.find("large")) == values);
+    CHECK(copy.values(*copy.find("large")) == values);
+    CHECK(opened.find("small")->values == std::vector<float>{1, 2});
+    CHECK(opened.values(*opened.find("small")) == std::vector<float>{1, 2});
+    const Weights loaded = Weights::load(good.path.string());
+    CHECK(loaded.values(*loaded.find("large")) == values);
+    {
+        detail::Parameters parameters(opened, Isa::reference);
+        CHECK(parameters.root().take("large", {static_cast<std::int64_t>(count)}) == values);
+    }
+
+    values[5] = std::numeric_limits<float>::infinity();
+    const TemporaryFile infinite(file(values));
+    const Weights with_infinity = Weights::open(infinite.path.string());
+    const Error not_finite = with_infinity.try_values(*with_infinity.find("large")).error();
+    CHECK(not_finite.code() == ErrorCode::bad_format);
+    CHECK(not_finite.what() == std::string("weights: tensor 'large': value 5 is not finite"));
+
+    // A file that changes: an error that says so, from whoever reads it then.
+    std::filesystem::resize_file(good.path, 100);
+    CHECK(opened.try_values(*opened.find("large")).error().code() == ErrorCode::io);
+    detail::Parameters parameters(opened, Isa::reference);
+    CHECK(parameters.root().take("large", {static_cast<std::int64_t>(count)}) == std::vector<float>(count));
+    CHECK(parameters.finish().error().what() == std::string("weights: tensor 'large' cannot be read: has the file changed?"));
 }
 
 TEST_CASE("the hash is BLAKE2b") {

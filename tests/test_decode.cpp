@@ -209,7 +209,8 @@ TEST_CASE("profiles are found by name") {
     CHECK(std::string(find_profile("insightface").name) == "insightface");
     CHECK(std::string(find_profile("paper").name) == "paper");
     CHECK_THROWS_AS(find_profile(""), Error);
-    CHECK_THROWS_WITH_AS(find_profile("Paper"), "weights: profile must be biubug6, insightface or paper, found 'Paper'", Error);
+    CHECK_THROWS_WITH_AS(find_profile("Paper"), "weights: profile must be biubug6, insightface, paper or mnet12, found 'Paper'",
+                         Error);
 }
 
 }  // namespace

@@ -449,6 +449,51 @@ TEST_CASE("results are the same bits for any number of threads and any executor"
     }
 }
 
+TEST_CASE("mnet12: what is padded is black before the mean is subtracted, at any size and in every look") {
+    const AnyDetector detector = noted(AnyDetector(seeded_mnet12(), test_options()));
+    Options options = test_options();
+    options.threads = 3;
+    const AnyDetector three(seeded_mnet12(), options);
+    Workspace workspace;
+    for (const auto& [width, height] : {std::pair{1, 1}, {33, 47}, {64, 96}, {7, 130}, {97, 32}, {31, 64}}) {
+        CAPTURE(width);
+        CAPTURE(height);
+        const Picture picture = random_picture(width, height, 77);
+        const int full_width = (width + 31) / 32 * 32, full_height = (height + 31) / 32 * 32;
+        std::vector<std::uint8_t> black(static_cast<std::size_t>(full_width * full_height * 3), 0);
+        for (int y = 0; y < height; ++y)
+            std::memcpy(black.data() + y * full_width * 3, picture.bytes.data() + y * width * 3,
+                        static_cast<std::size_t>(width) * 3);
+        const Picture padded = rgb_picture(full_width, full_height, black);
+        const std::vector<float> expected = raw(detector.forward(padded.view(), workspace));
+        CHECK(same_bits(raw(detector.forward(picture.view(), workspace)), expected));
+        CHECK(same_bits(raw(three.forward(picture.view(), workspace)), expected));
+        for (const bool bottom_up : {false, true}) {
+            const Picture other = converted(picture, PixelFormat::rgba8, 5, bottom_up);
+            CHECK(same_bits(raw(detector.forward(other.view(), workspace)), expected));
+        }
+    }
+
+    // Mirrored, the padding stays on the right.
+    options = test_options(0.01f);
+    options.flip = true;
+    const AnyDetector flipping(seeded_mnet12(), options);
+    const Picture picture = random_picture(50, 40, 78);
+    Picture mirrored = picture;
+    for (int y = 0; y < 40; ++y)
+        for (int x = 0; x < 50; ++x)
+            std::memcpy(mirrored.bytes.data() + (y * 50 + 49 - x) * 3, picture.bytes.data() + (y * 50 + x) * 3, 3);
+    const std::vector<Face> faces = flipping.detect(picture.view()), other = flipping.detect(mirrored.view());
+    CHECK(faces.size() > 0);
+    REQUIRE(faces.size() == other.size());
+    const auto total = [](const std::vector<Face>& list) {
+        double sum = 0;
+        for (const Face& face : list) sum += static_cast<double>(face.score);
+        return sum;
+    };
+    CHECK(total(faces) == doctest::Approx(total(other)));
+}
+
 TEST_CASE("threads share a detector") {
     for (const int inner : {1, 2}) {
         CAPTURE(inner);
@@ -726,7 +771,7 @@ TEST_CASE("weights that do not fit the network are refused") {
         {"no format", ErrorCode::bad_format, forget("format"), "metadata has no key 'format'"},
         {"no profile", ErrorCode::bad_format, forget("profile"), "metadata has no key 'profile'"},
         {"no architecture", ErrorCode::bad_format, forget("architecture"), "metadata has no key 'architecture'"},
-        {"profile", mismatch, set("profile", "wider"), "profile must be biubug6, insightface or paper, found 'wider'"},
+        {"profile", mismatch, set("profile", "wider"), "profile must be biubug6, insightface, paper or mnet12, found 'wider'"},
         {"architecture", ErrorCode::unsupported, set("architecture", "resnet50"),
          "architecture 'resnet50' is not one this detector was compiled for (mobilenet025)"},
         {"other architecture", ErrorCode::unsupported, set("architecture", "mobilenet025_light"),

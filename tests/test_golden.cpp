@@ -154,16 +154,18 @@ TEST_CASE("biubug6: every raw output and every face is the original's") {
     worst.print("biubug6");
 }
 
-TEST_CASE("insightface: every raw output is the original's") {
-    const Weights* weights = golden_file("insightface");
+/// insightface's networks; `prefix` of their files.
+template <class AnyOf>
+void check_insightface_outputs(const std::string& prefix) {
+    const Weights* weights = golden_file(prefix);
     if (weights == nullptr) return;
-    const Detector detector(*weights, test_options(0.5f));
+    const AnyOf detector(*weights, test_options(0.5f));
     note_isa(detector.isa());
     Workspace workspace;
     Differences worst;
     for (const char* picture : pictures({"tiny", "crowd", "five", "vga"})) {
         CAPTURE(std::string(picture));
-        const Weights* golden = golden_file(std::string("insightface_") + picture);
+        const Weights* golden = golden_file(prefix + "_" + picture);
         if (golden == nullptr) return;
         const Differences differences = compare(detector.forward(view_of(*golden->find("image")), workspace), *golden);
         CHECK(differences.box <= 1e-4f);
@@ -171,7 +173,13 @@ TEST_CASE("insightface: every raw output is the original's") {
         CHECK(differences.probability <= 2e-5f);
         worst.include(differences);
     }
-    worst.print("insightface");
+    worst.print(prefix.c_str());
+}
+
+TEST_CASE("insightface: every raw output is the original's") { check_insightface_outputs<Detector>("insightface"); }
+
+TEST_CASE("insightface's mnet12: every raw output is the original's") {
+    check_insightface_outputs<AnyDetector>("insightface_mnet12");
 }
 
 /// Name in the weights file of a BatchNorm or activation output that the original calls `act.<module>`; "" for the convolutions
@@ -250,10 +258,11 @@ TEST_CASE("every BatchNorm and activation output is the original's") {
                 worst_name.c_str());
 }
 
-TEST_CASE("insightface: its faces lie where biubug6's do") {
-    const Weights* weights = golden_file("insightface");
+template <class AnyOf>
+void check_insightface_faces(const std::string& prefix) {
+    const Weights* weights = golden_file(prefix);
     if (weights == nullptr) return;
-    const Detector detector(*weights, test_options(0.5f));
+    const AnyOf detector(*weights, test_options(0.5f));
     note_isa(detector.isa());
     int faces = 0, matched = 0;
     double overlap = 0, distance = 0;
@@ -278,7 +287,7 @@ TEST_CASE("insightface: its faces lie where biubug6's do") {
                                         (5 * (box.x2 - box.x1)));
         }
     }
-    std::printf("insightface on biubug6's faces: %d of %d, IoU %.3f, landmarks %.3f of a width apart\n", matched, faces,
+    std::printf("%s on biubug6's faces: %d of %d, IoU %.3f, landmarks %.3f of a width apart\n", prefix.c_str(), matched, faces,
                 overlap / matched, distance / matched);
     CHECK(faces > 0);
     CHECK(matched >= 0.9 * faces);
@@ -287,12 +296,18 @@ TEST_CASE("insightface: its faces lie where biubug6's do") {
     CHECK(distance / matched < 0.08);
 }
 
+TEST_CASE("insightface: its faces lie where biubug6's do") { check_insightface_faces<Detector>("insightface"); }
+
+TEST_CASE("insightface's mnet12: its faces lie where biubug6's do") {
+    check_insightface_faces<AnyDetector>("insightface_mnet12");
+}
+
 TEST_CASE("official weights pass the self-test that the converter wrote") {
-    for (const char* name : {"biubug6", "m2man", "insightface"}) {
+    for (const char* name : {"biubug6", "m2man", "insightface", "insightface_mnet12"}) {
         CAPTURE(std::string(name));
         const Weights* weights = golden_file(name);
         if (weights == nullptr) return;
-        const Detector detector(*weights, test_options(0.5f));
+        const AnyDetector detector(*weights, test_options(0.5f));
         note_isa(detector.isa());
         const SelfTest result = detector.self_test();
         CHECK(result.present);

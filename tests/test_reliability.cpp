@@ -316,6 +316,7 @@ TEST_CASE("a child of fork() finds what its parent finds") {
             detector.reset();
             return true;
         };
+        if (trimmed()) finds();  // a sanitizer's allocator locks while a worker starts, and its child would wait for ever
         CHECK(child([&] {
                   detector.reset();
                   return true;

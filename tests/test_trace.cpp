@@ -11,6 +11,7 @@
 
 #include "images.hpp"
 #include "network_input.hpp"
+#include "retinaface/models/mnet12.hpp"
 #include "retinaface/models/mobilenet.hpp"
 #include "retinaface/models/retinaface.hpp"
 #include "retinaface/passes/run.hpp"
@@ -23,6 +24,7 @@ namespace {
 using namespace retinaface_test;
 using namespace retinaface;
 using Network = models::RetinaFace<models::MobileNet025>;
+using Mnet12Network = models::RetinaFace<models::Mnet12>;
 using LightNetwork = models::RetinaFace<models::MobileNet025Light>;
 
 Isa isa() {
@@ -109,6 +111,7 @@ TEST_CASE("fused, planned and split is the same as one operation after the other
             compare_passes<Network>(seeded_weights(), kBiubug6Profile, size.width, size.height, threads);
             compare_passes<Network>(seeded_weights(), kInsightfaceProfile, size.width, size.height, threads);
             compare_passes<LightNetwork>(seeded_weights(true), kPaperProfile, size.width, size.height, threads);
+            compare_passes<Mnet12Network>(seeded_mnet12(), kMnet12Profile, size.width, size.height, threads);
         }
     }
 }

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <limits>
@@ -30,7 +31,8 @@ Isa isa() {
 }
 
 constexpr float kRel = 1e-6f;
-constexpr float kEps = 4e-6f;  // of sum |w * x|: sums here have thousands of terms
+constexpr float kEps = 4e-6f;          // of sum |w * x|: sums here have thousands of terms
+constexpr float kWinogradEps = 2e-5f;  // its transforms cancel
 
 // One function a line of the kernel list: a kernel without a test does not link.
 #define RETINAFACE_KERNEL(name, ...) void test_##name();
@@ -202,6 +204,57 @@ void test_wide_conv() {
     check(random, {1, 13, 1024, 64, 1, 1}, 0.0f);
     check(random, {4, 12, 256, 128, 1, 1, Steering::none, false, false, 64}, 0.0f);  // multiplied where it lies, two outputs
     check(random, {4, 12, 256, 256, 3, 1, Steering::v2}, 0.0f);
+}
+
+void test_small_conv3x3() {
+    Random random(18);
+    const kernels::SmallConv3x3 tested = kernels::find<kernels::SmallConv3x3>(isa()),
+                                reference = kernels::find<kernels::SmallConv3x3>(Isa::reference);
+    // One chunk of k and several, the last one short; groups of outputs, the last one short; whole tiles and less; two blocks of tiles.
+    const std::vector<std::array<int, 4>> shapes = {{7, 9, 8, 8},      {1, 1, 16, 40},  {4, 4, 40, 32}, {12, 5, 136, 72},
+                                                    {15, 20, 256, 32}, {3, 50, 24, 64}, {44, 41, 8, 40}};
+    for (const auto& [height, width, in, out] : shapes) {
+        if (trimmed() && in > 64) continue;
+        CAPTURE(height);
+        CAPTURE(width);
+        CAPTURE(in);
+        CAPTURE(out);
+        const auto size = [](int a, int b, int c) {
+            return static_cast<std::size_t>(a) * static_cast<std::size_t>(b) * static_cast<std::size_t>(c);
+        };
+        const std::vector<float> src = random.values(size(height, width, in)), bias = random.values(size(out, 1, 1)),
+                                 weights = random.values(size(9, in, out));
+        const int tiles = kernels::conv3x3_tiles(height, width), block = kernels::small_conv_block(tiles),
+                  units = (tiles + block - 1) / block * kernels::small_conv_groups(out), pitch = out + 8;
+        const auto run = [&](const kernels::SmallConv3x3& kernel, const std::vector<float>& x, const std::vector<float>& w,
+                             const std::vector<float>& b, float slope, int step, Output& to) {
+            detail::AlignedBuffer packed(kernel.packed_size(in, out)), scratch(kernel.scratch(tiles, in) + 1);
+            kernel.pack(w.data(), in, out, packed.data());
+            std::fill_n(scratch.data(), scratch.size(), std::numeric_limits<float>::quiet_NaN());
+            for (int begin = 0; begin < units; begin += step)
+                kernel.run({x.data(), height, width, in, out, packed.data(), b.data(), to.data(), pitch, slope, begin,
+                            std::min(units, begin + step), scratch.data()});
+        };
+        const std::size_t count = size(height, width, pitch);
+        Output found(count, 3), split(count, 0), expected(count, 0), magnitude(count, 0);
+        run(tested, src, weights, bias, 0.1f, units, found);
+        run(tested, src, weights, bias, 0.1f, 1, split);
+        run(reference, src, weights, bias, 0.1f, units, expected);
+        run(reference, absolute(src), absolute(weights), absolute(bias), 1.0f, units, magnitude);
+        Comparison comparison(kRel, kWinogradEps);
+        bool same = true;
+        const auto row = static_cast<std::size_t>(pitch);
+        for (std::size_t i = 0; i < count; ++i) {
+            if (i % row >= static_cast<std::size_t>(out)) continue;
+            comparison.add(i, found[i], expected[i], magnitude[i]);
+            same = same && same_bits(found[i], split[i]);
+        }
+        CAPTURE(comparison.found);
+        CAPTURE(comparison.expected);
+        CHECK(comparison.worst <= 1.0);
+        CHECK(same);  // however the groups are shared out
+        CHECK(found.overwritten([&](std::size_t at) { return at % row < static_cast<std::size_t>(out); }) == Output::kNone);
+    }
 }
 
 void test_max_pool3x3() {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "retinaface/weights/archive.hpp"
+#include "seeded_networks.hpp"
 #include "support/shared_files.hpp"
 
 namespace retinaface_test {
@@ -95,6 +96,41 @@ inline retinaface::Weights seeded_weights_as(const std::string& profile) {
     edit.metadata["profile"] = profile;
     edit.remove_selftest();
     return edit.weights();
+}
+
+/// Seeded weights of mnet12: those of MobileNet-0.25 where the networks are alike, a hash where they are not.
+inline const retinaface::Weights& seeded_mnet12() {
+    static const retinaface::Weights kWeights = [] {
+        EditableWeights edit(seeded_weights());
+        edit.metadata["architecture"] = edit.metadata["profile"] = "mnet12";
+        edit.remove_selftest();
+        const auto put = [&](const std::string& name, const std::vector<int>& shape) {
+            edit.remove(name);
+            retinaface::Tensor tensor;
+            tensor.name = name;
+            std::size_t count = 1;
+            for (const int side : shape) {
+                tensor.shape.push_back(side);
+                count *= static_cast<std::size_t>(side);
+            }
+            const float scale = hashed_scale(name, shape);
+            for (std::size_t i = 0; i < count; ++i) tensor.values.push_back(hashed_value(name_hash(name), i) * scale);
+            edit.tensors.push_back(std::move(tensor));
+        };
+        const auto put_convolution = [&](const std::string& name, int out, int in, int side) {
+            put(name + ".weight", {out, in, side, side});
+            put(name + ".bias", {out});
+        };
+        for (const char* part : {"depthwise", "pointwise"})
+            for (const char* kind : {"weight", "bias"}) edit.remove(std::string("backbone.block1.") + part + "." + kind);
+        put_convolution("backbone.conv0", 16, 3, 3);
+        put_convolution("backbone.conv1", 32, 16, 1);
+        put_convolution("backbone.block2.depthwise", 32, 1, 3);
+        put_convolution("backbone.block2.pointwise", 32, 32, 1);
+        put_convolution("backbone.last0", 256, 256, 1);
+        return edit.weights();
+    }();
+    return kWeights;
 }
 
 }  // namespace retinaface_test

@@ -285,7 +285,9 @@ def run(args: argparse.Namespace) -> int:
         if getattr(args, name) is not None:
             setattr(weights, name, getattr(args, name))
     files = render(args, weights, args.dtype or network.dtype)
-    fits, told = look(network) if network.weights is None else (True, "")
+    # A weights file of this project's was looked at when it was made; without a hash it may have been damaged since.
+    known = network.weights is not None and network.weights.hashed
+    fits, told = (True, "") if known else look(network)
 
     if not args.quiet:
         print_table(network.rows)
@@ -316,7 +318,10 @@ def main(argv: Optional[List[str]] = None) -> int:
         with np.errstate(all="ignore"):  # what is not finite is found and named, without numpy's remarks
             return run(args)
     except ConversionError as error:
-        print("convert_weights.py: error: " + " ".join(str(error).split()), file=sys.stderr)
+        text = " ".join(str(error).split())
+        if args.input is not None and args.input.name not in text:
+            text = f"{args.input}: {text}"
+        print(f"convert_weights.py: error: {text}", file=sys.stderr)
         return 1
     except MemoryError:
         print(

@@ -40,7 +40,7 @@ inline Box decode_box(const Profile& profile, const Anchor& anchor, const float*
 inline std::array<Point, 5> decode_landmarks(const Profile& profile, const Anchor& anchor, const float* delta,
                                              const Transform& transform) noexcept {
     std::array<Point, 5> points;
-    const float scale = profile.variance_centre * anchor.size;
+    const float scale = profile.variance_landmark * anchor.size;
     for (std::size_t i = 0; i < points.size(); ++i)
         points[i] = {anchor.x + delta[2 * i] * scale, anchor.y + delta[2 * i + 1] * scale};
     return transform.landmarks_to_image(points);

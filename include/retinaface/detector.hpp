@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "detail/validate_options.hpp"
+#include "models/mnet12.hpp"
 #include "models/mobilenet.hpp"
 #include "models/retinaface.hpp"
 #include "self_test.hpp"
@@ -268,7 +269,8 @@ private:
 
     /// One look at an upright image.
     stages::Outputs infer(const ImageView& image, const InputSize& input, Workspace& w, const Parallel& parallel) const {
-        const stages::Outputs outputs = w.inference_.run(*network_, w.before_.look(image, input), input, parallel);
+        const ImageView look = w.before_.padded(w.before_.look(image, input), input, network_->profile());
+        const stages::Outputs outputs = w.inference_.run(*network_, look, input, parallel);
         w.after_.reserve(static_cast<std::size_t>(outputs.anchors.size()), options_);
         return outputs;
     }
@@ -438,6 +440,6 @@ using Detector = BasicDetector<models::MobileNet025>;
 /// The paper's light variant.
 using LightDetector = BasicDetector<models::MobileNet025Light>;
 /// Whichever of these the weights file is for.
-using AnyDetector = BasicDetector<models::MobileNet025, models::MobileNet025Light>;
+using AnyDetector = BasicDetector<models::MobileNet025, models::MobileNet025Light, models::Mnet12>;
 
 RETINAFACE_END_NAMESPACE

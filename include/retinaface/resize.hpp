@@ -173,6 +173,27 @@ private:
     std::vector<std::uint8_t> pixels_;
 };
 
+/// An image with black pixels added right and below.
+class Padder {
+public:
+    /// The image at width x height, neither smaller than it, packed; itself where that is its size. Valid until the next call.
+    ImageView pad(const ImageView& image, int width, int height) {
+        if (width == image.width && height == image.height) return image;
+        const auto channels = static_cast<std::size_t>(bytes_per_pixel(image.format));
+        const std::size_t row = static_cast<std::size_t>(width) * channels;
+        pixels_.assign(row * static_cast<std::size_t>(height), 0);
+        for (int y = 0; y < image.height; ++y) {
+            const std::uint8_t* src = image.row(y);
+            std::copy(src, src + static_cast<std::size_t>(image.width) * channels,
+                      pixels_.data() + static_cast<std::size_t>(y) * row);
+        }
+        return {pixels_.data(), width, height, image.format};
+    }
+
+private:
+    std::vector<std::uint8_t> pixels_;
+};
+
 /// Separable bilinear resampling with half-pixel centres; the triangle widens when shrinking (antialiasing). Keeps its buffers
 /// from call to call.
 class Resizer {

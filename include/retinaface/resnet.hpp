@@ -56,7 +56,7 @@ private:
 };
 
 /// Whichever network of the library the weights file is for.
-using AnyNetworkDetector = BasicDetector<models::MobileNet025, models::MobileNet025Light, models::ResNet50,
+using AnyNetworkDetector = BasicDetector<models::MobileNet025, models::MobileNet025Light, models::Mnet12, models::ResNet50,
                                          models::ResNet50Preactivation, models::ResNet152Deformable>;
 
 RETINAFACE_END_NAMESPACE

@@ -1,6 +1,10 @@
 // Shared by the generic bodies. Every .inl of this folder is re-included inside each ISA's namespace (and target region), after
 // that ISA's vec.hpp.
 
+/// Names a kernel type. What get() is chosen by; it is the set's own, so that find() sees the overloads of kernels that come later.
+template <class Kernel>
+struct Tag {};
+
 RETINAFACE_INLINE Vec activate(Vec v, Vec slope) { return max(v, mul(v, slope)); }
 
 /// The first n lanes (n a positive multiple of 8 or at least kWidth): vectors wider than 8 lanes meet half vectors at the

@@ -1,4 +1,4 @@
-// What find_mesh() asks a set for.
+// What find() asks a set for.
 
-inline GraphConv mesh_get(Tag<GraphConv>) { return {&cheb_term, &cheb_products, &clenshaw, kWidth}; }
-inline Raster mesh_get(Tag<Raster>) { return {&raster, &resolve, &shade}; }
+inline GraphConv get(Tag<GraphConv>) { return {&cheb_term, &cheb_products, &clenshaw, kWidth}; }
+inline Raster get(Tag<Raster>) { return {&raster, &resolve, &shade}; }

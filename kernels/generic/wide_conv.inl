@@ -6,9 +6,9 @@
 // to kWidest vectors of output channels, each [k][panel width]. An output is summed in the order of k, partial sums of a block of k wait
 // in the output itself: results do not depend on how pixels are grouped.
 
-constexpr int kWideBlockK = 512;         // floats of k a block
-constexpr int kWideBlockFloats = 49152;  // gathered floats a block: 192 KB of L2
-constexpr int kWideRowPad = 16;          // rows of gathered pixels start in different cache sets
+constexpr int kWideBlockK = kWideInPlace;  // floats of k a block
+constexpr int kWideBlockFloats = 49152;    // gathered floats a block: 192 KB of L2
+constexpr int kWideRowPad = 16;            // rows of gathered pixels start in different cache sets
 static_assert(kWideConvGrain % kGemmRows[1] == 0 && kWideConvGrain % kGemmRows[2] == 0 &&
                   kWideConvGrain % kGemmRows[kWidest] == 0,
               "whole tiles of every panel width");
@@ -129,6 +129,15 @@ template <int Rows, int Vectors>
 RETINAFACE_INLINE void wide_tile(const WideTile& t) {
     Vec acc[Rows][Vectors];
     const auto lanes = [&](int v) { return v + 1 < Vectors ? kWidth : t.channels - v * kWidth; };
+    // What the sums end in is far from the core where maps are large: ask for it now.
+    RETINAFACE_UNROLL
+    for (int r = 0; r < Rows; ++r) {
+        RETINAFACE_UNROLL
+        for (int v = 0; v < Vectors; ++v) {
+            prefetch(t.c + r * t.ldc + v * kWidth);
+            if (t.residual != nullptr) prefetch(t.residual + r * t.ld_residual + v * kWidth);
+        }
+    }
     if (t.bias != nullptr) {
         RETINAFACE_UNROLL
         for (int v = 0; v < Vectors; ++v) {

@@ -105,6 +105,26 @@ inline void winograd_edge(const Conv3x3Args& c, int y, int x, int channel, int l
     }
 }
 
+/// All channels of a tile, transformed; `dst` is this tile's place in the first point.
+RETINAFACE_INLINE void winograd_input_tile(const Conv3x3Args& c, int tile, int tiles_x, float* dst, std::size_t pitch) {
+    const int y = tile / tiles_x * 4 - 1, x = tile % tiles_x * 4 - 1;
+    const bool edge = y < 0 || x < 0 || y + 6 > c.height || x + 6 > c.width;
+    float patch[36 * kWidth];
+    for (int channel = 0; channel < c.channels_in; channel += kWidth) {
+        const int lanes = c.channels_in - channel < kWidth ? c.channels_in - channel : kWidth;
+        const float* src = patch;
+        std::ptrdiff_t row_stride = 6 * kWidth, pixel_stride = kWidth;
+        if (edge) {
+            winograd_edge(c, y, x, channel, lanes, patch);
+        } else {
+            row_stride = c.pixel_stride * c.width;
+            pixel_stride = c.pixel_stride;
+            src = c.src + y * row_stride + x * pixel_stride + channel;
+        }
+        winograd_input(src, row_stride, pixel_stride, lanes, dst + channel, pitch);
+    }
+}
+
 /// Makes `lanes` channels of the 4x4 output pixels of the tile at (y, x) from the 36 products.
 RETINAFACE_INLINE void winograd_output(const float* src, std::size_t pitch, const Conv3x3Args& c, const Sink& sink,
                                        const float* bias, int y, int x, int channel, int lanes) {
@@ -138,25 +158,8 @@ inline void conv3x3(const Conv3x3Args& c) {
 
     for (int first = c.tile_begin; first < c.tile_end; first += block) {
         const int count = c.tile_end - first < block ? c.tile_end - first : block;
-        for (int t = 0; t < count; ++t) {
-            const int y = (first + t) / tiles_x * 4 - 1, x = (first + t) % tiles_x * 4 - 1;
-            const bool edge = y < 0 || x < 0 || y + 6 > c.height || x + 6 > c.width;
-            float patch[36 * kWidth];
-            for (int channel = 0; channel < c.channels_in; channel += kWidth) {
-                const int count_lanes = lanes(c.channels_in, channel);
-                const float* src = patch;
-                std::ptrdiff_t row_stride = 6 * kWidth, pixel_stride = kWidth;
-                if (edge) {
-                    winograd_edge(c, y, x, channel, count_lanes, patch);
-                } else {
-                    row_stride = c.pixel_stride * c.width;
-                    pixel_stride = c.pixel_stride;
-                    src = c.src + y * row_stride + x * pixel_stride + channel;
-                }
-                winograd_input(src, row_stride, pixel_stride, count_lanes,
-                               transformed + static_cast<std::ptrdiff_t>(t) * c.channels_in + channel, pitch_in);
-            }
-        }
+        for (int t = 0; t < count; ++t)
+            winograd_input_tile(c, first + t, tiles_x, transformed + static_cast<std::ptrdiff_t>(t) * c.channels_in, pitch_in);
         for (int point = 0; point < kWinogradPoints; ++point) {
             const auto p = static_cast<std::size_t>(point);
             if (first == c.tile_begin) {

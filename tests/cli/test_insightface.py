@@ -1,5 +1,6 @@
-"""insightface's mnet.25: the tool's faces against a decoder written here from that project's conventions, which starts from the original
-network's outputs: levels coarse to fine, large anchors first, corners that include their pixel, all deviations 1."""
+"""insightface's mnet.25 and mnet12: the tool's faces against a decoder written here from that project's conventions, which starts from the
+original network's outputs: levels coarse to fine, large anchors first, corners that include their pixel, all deviations 1 (of mnet12's
+landmarks 0.2)."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ ANCHORS = {32: [(-248, 263), (-120, 135)], 16: [(-56, 71), (-24, 39)], 8: [(-8, 
 PICTURES = ["tiny", "vga"] if TRIMMED else ["tiny", "vga", "five", "crowd"]
 
 
-def decode(outputs: Dict[str, np.ndarray], width: int, height: int, threshold: float) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+def decode(
+    outputs: Dict[str, np.ndarray], width: int, height: int, threshold: float, landmark_deviation: float
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     scores, boxes, points = [], [], []
     for stride, squares in ANCHORS.items():
         probability = outputs[f"face_rpn_cls_prob_reshape_stride{stride}"]
@@ -36,7 +39,7 @@ def decode(outputs: Dict[str, np.ndarray], width: int, height: int, threshold: f
                     box = [x - 0.5 * (nw - 1), y - 0.5 * (nh - 1), x + 0.5 * (nw - 1), y + 0.5 * (nh - 1)]
                     limits = [width - 1, height - 1, width - 1, height - 1]
                     boxes.append([min(max(v, 0), limit) for v, limit in zip(box, limits)])
-                    five = landmark[10 * a : 10 * a + 10, i, j].astype(np.float64).reshape(5, 2)
+                    five = landmark[10 * a : 10 * a + 10, i, j].astype(np.float64).reshape(5, 2) * landmark_deviation
                     points.append(five * [w, h] + [cx, cy])
                     scores.append(score)
     return np.array(scores, np.float64), np.array(boxes).reshape(-1, 4), np.array(points).reshape(-1, 5, 2)
@@ -56,29 +59,31 @@ def suppress(scores: np.ndarray, boxes: np.ndarray, threshold: float) -> List[in
     return kept
 
 
-@pytest.fixture(scope="module")
-def mnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    source = SHARED / "weights" / "insightface_mnet.25-0000.params"
+@pytest.fixture(scope="module", params=["mnet.25", "mnet12"])
+def mnet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Tuple[str, Path]:
+    """A network's name, and its converted weights."""
+    source = SHARED / "weights" / f"insightface_{request.param}-0000.params"
     if not source.exists():
         pytest.skip(f"{source} is not there")
     model = tmp_path_factory.mktemp("mnet") / "model.safetensors"
     done = subprocess.run(["python3", str(ROOT / "tools" / "convert_weights.py"), str(source), "-o", str(model)], stdout=subprocess.PIPE)
     assert done.returncode == 0
-    return model
+    return request.param, model
 
 
 @pytest.mark.parametrize("threshold", [0.02, 0.5])
 @pytest.mark.parametrize("name", PICTURES)
-def test_faces(name: str, threshold: float, mnet: Path) -> None:
+def test_faces(name: str, threshold: float, mnet: Tuple[str, Path]) -> None:
+    network, model = mnet
     picture = SHARED / "golden" / "biubug6" / f"{name}.png"
-    golden = SHARED / "golden" / "insightface" / f"{name}.npz"
+    golden = SHARED / "golden" / {"mnet.25": "insightface", "mnet12": "insightface_mnet12"}[network] / f"{name}.npz"
     if not picture.exists() or not golden.exists():
         pytest.skip(f"{golden} is not there")
     with Image.open(picture) as image:
         width, height = image.size
-    scores, boxes, points = decode(dict(np.load(golden)), width, height, threshold)
+    scores, boxes, points = decode(dict(np.load(golden)), width, height, threshold, 0.2 if network == "mnet12" else 1.0)
     kept = suppress(scores, boxes, 0.4)
-    (line,) = detect("--score", threshold, picture, model=mnet)
+    (line,) = detect("--score", threshold, picture, model=model)
     found = line["faces"]
     assert len(found) == len(kept)
     for face, k in zip(found, kept):

@@ -40,7 +40,7 @@ bool contains(const std::string& text, const std::string& part) { return text.fi
 
 std::string little(std::uint32_t value, int bytes) {
     std::string text;
-    for (int i = 0; i < bytes; ++i) text += static_cast<char>(value >> 8 * i & 255);
+    for (int i = 0; i < bytes; ++i) text += static_cast<char>(std::uint64_t{value} >> 8 * i & 255);
     return text;
 }
 
@@ -169,7 +169,8 @@ TEST_CASE("what is no picture is named") {
     CHECK(contains(error_of("P5 2 2 255\n", {}, ".pgm"), "cannot decode PNM data: file is truncated"));
     CHECK(contains(error_of("P5 2 2 255\n", {}, ".xyz"), "cannot decode PNM data: file is truncated"));
     CHECK(contains(error_of("\xff\x0a more"), "JPEG XL"));
-    for (const cli::Decoder& decoder : cli::decoders()) CHECK((decoder.read != nullptr || decoder.library != nullptr));
+    for (const cli::Decoder& decoder : cli::decoders())
+        CHECK((decoder.reading.read != nullptr || decoder.reading.library != nullptr));
     REQUIRE(cli::decoder_for_extension(".JPeG") != nullptr);
     CHECK(cli::decoder_for_extension(".JPeG")->format == std::string("JPEG"));
     for (const char* none : {"", ".", ".j", ".jpg ", "jpg", ".xyz"}) CHECK(cli::decoder_for_extension(none) == nullptr);
@@ -244,8 +245,8 @@ TEST_CASE("formats of libraries, or why they are not read") {
         const cli::Decoder* decoder = cli::decoder_for_extension(std::string(name).substr(std::string(name).find('.')));
         REQUIRE(decoder != nullptr);
         const std::string error = error_of(file);
-        MESSAGE(name << ": " << (error.empty() ? std::string("read by ") + decoder->library : error));
-        if (decoder->read == nullptr) {
+        MESSAGE(name << ": " << (error.empty() ? std::string("read by ") + decoder->reading.library : error));
+        if (decoder->reading.read == nullptr) {
             CHECK(contains(error, std::string(format) + " data ("));
             CHECK(contains(error, "built without"));
             continue;

@@ -138,6 +138,18 @@ def test_cmyk_without_marker(tmp_path: Path, portrait: Image.Image) -> None:
         assert np.abs(drawn - np.asarray(portrait)[300:]).mean() < 4
 
 
+def test_png_without_its_end(tmp_path: Path, portrait: Image.Image) -> None:
+    portrait.save(tmp_path / "whole.png")
+    data = (tmp_path / "whole.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(data[:-12])
+    line = json.loads(run("detect", "--json", "-", tmp_path / "cut.png").stdout.decode())
+    if "error" in line:  # stb_image's readers
+        assert "truncated" not in line["error"]
+        pytest.skip(line["error"])
+    check_face(line)
+    assert "truncated after its last pixel" in line["warning"]
+
+
 # What cameras write
 
 
@@ -331,6 +343,8 @@ def test_a_name_that_lies(tmp_path: Path, portrait: Image.Image) -> None:
     check_face(find(tmp_path / "a.jpg"))
     (tmp_path / "b.jpg").write_bytes(b"P6 512 512 255\n")
     assert "PNM data in a .jpg" in find(tmp_path / "b.jpg", code=1)["error"]
+    (tmp_path / "c.jpg").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n")
+    assert "Git LFS pointer data in a .jpg" in find(tmp_path / "c.jpg", code=1)["error"]
 
 
 # The pictures that once failed

@@ -13,6 +13,7 @@ import numpy as np
 from retinaface_weights import biubug6_names
 from retinaface_weights.folding import expected_tensors
 from retinaface_weights.network import LEVELS, ConcatRelu, Conv, UpsampleAdd, build_network
+from retinaface_weights.wide_layers import Add, MaxPool
 
 MAGIC = 0x1950A86A20F9469CFC6C
 
@@ -229,3 +230,49 @@ class MxnetModel:
             raw = f"arg:{name}".encode()
             parts.append(struct.pack("<Q", len(raw)) + raw)
         return b"".join(parts)
+
+
+class WideMxnetModel(MxnetModel):
+    """The pre-activation network as a graph with names that say nothing."""
+
+    def __init__(self) -> None:
+        self._random = np.random.RandomState(3)
+        self.nodes = []
+        self.parameters = {}
+        self.places = {"image": self._node("null", [])}
+        for layer in build_network("resnet50_preactivation", "insightface"):
+            if isinstance(layer, Conv):
+                self.places[layer.name] = self._wide(layer)
+            elif isinstance(layer, MaxPool):
+                self.places[layer.name] = self._node(
+                    "Pooling", [self.places[layer.source]], kernel="(3, 3)", stride="(2, 2)", pad="(1, 1)", pool_type="max"
+                )
+            elif isinstance(layer, Add):
+                self.places[layer.name] = self._node("elemwise_add", [self.places[s] for s in layer.sources])
+            elif isinstance(layer, UpsampleAdd):
+                doubled = self._node("UpSampling", [self.places[layer.coarse]], scale="2", sample_type="nearest")
+                crop = self._node("Crop", [doubled, self.places[layer.fine]], num_args="2")
+                self.places[layer.name] = self._node("elemwise_add", [self.places[layer.fine], crop])
+            elif isinstance(layer, ConcatRelu):
+                joined = self._node("Concat", [self.places[s] for s in layer.sources], dim="1")
+                self.places[layer.name] = self._node("Activation", [joined], act_type="relu")
+        self.heads = [
+            self.places[f"head.p{level}.{head}"] for level in reversed(LEVELS) for head in ("class", "box", "landmark")
+        ]
+
+    def _wide(self, layer: Conv) -> int:
+        if layer.kernel == 1 and layer.groups > 1:
+            value = self._norm(self.places[layer.source], layer.c_out)
+        elif layer.slope is None and layer.name.startswith("backbone."):
+            value = self._node(
+                "Convolution", [self.places[layer.source], self._variable("weight", layer.weight_shape)],
+                kernel=f"({layer.kernel}, {layer.kernel})", stride=f"({layer.stride}, {layer.stride})",
+                num_filter=str(layer.c_out), no_bias="True",
+            )  # fmt: skip
+        else:
+            return self._convolution(layer)
+        return value if layer.slope is None else self._node("Activation", [value], act_type="relu")
+
+    def _norm(self, source: int, channels: int) -> int:
+        tensors = [self._variable(kind, (channels,)) for kind in ("gamma", "beta", "mean", "var")]
+        return self._node("BatchNorm", [source, *tensors], eps="2e-05", fix_gamma="False")

@@ -8,7 +8,6 @@ import struct
 from typing import Any, Callable, Dict, List, Tuple
 
 import numpy as np
-from checkpoints import MxnetModel
 from retinaface_weights.network import HEADS, LEVELS, Conv, UpsampleAdd, build_network, head_name
 
 
@@ -115,6 +114,7 @@ def torch_export(network: Any, height: int = 64, width: int = 96, **options: Any
 _ONNX_KINDS = {
     "Convolution": "Conv", "BatchNorm": "BatchNormalization", "elemwise_add": "Add", "SoftmaxActivation": "Softmax",
     "UpSampling": "Resize", "Crop": "Slice", "Concat": "Concat", "Activation": "Relu", "Reshape": "Reshape",
+    "_minus_scalar": "Sub", "_mul_scalar": "Mul",
 }  # fmt: skip
 
 
@@ -148,6 +148,8 @@ def onnx_of_mxnet(nodes: List[Dict[str, Any]], heads: List[int], parameters: Dic
             }  # fmt: skip
         elif node["op"] == "BatchNorm":
             more = {"epsilon": float(attributes.get("eps", 1e-3))}
+            if attributes.get("fix_gamma", "True") == "True":
+                inputs[1] = constant(name + "_ones", np.ones_like(parameters[inputs[1]]), np.float32)
         elif node["op"] == "Concat":
             more = {"axis": 1}
         elif node["op"] == "SoftmaxActivation":
@@ -160,6 +162,8 @@ def onnx_of_mxnet(nodes: List[Dict[str, Any]], heads: List[int], parameters: Dic
                 inputs[0], constant(name + "_starts", [0, 0], np.int64), constant(name + "_ends", [999, 999], np.int64),
                 constant(name + "_axes", [2, 3], np.int64),
             ]  # fmt: skip
+        elif node["op"] in ("_minus_scalar", "_mul_scalar"):
+            inputs = [inputs[0], constant(name + "_scalar", float(attributes["scalar"]), np.float32)]
         elif node["op"] == "Reshape":
             inputs = [inputs[0], constant(name + "_shape", _tuple(attributes["shape"]), np.int64)]
         made.append(helper.make_node(_ONNX_KINDS[node["op"]], inputs, [name], name=name, **more))
@@ -171,11 +175,11 @@ def onnx_of_mxnet(nodes: List[Dict[str, Any]], heads: List[int], parameters: Dic
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
 
 
-def ncnn_of_mxnet(model: MxnetModel) -> Tuple[str, bytes]:
+def ncnn_of_mxnet(nodes: List[Dict[str, Any]], tensors: Dict[str, np.ndarray]) -> Tuple[str, bytes]:
     """The same graph as ncnn's converter writes it: BatchNorm a layer of its own, Split before several readers."""
-    names = [node["name"] for node in model.nodes]
+    names = [node["name"] for node in nodes]
     readers: Dict[str, int] = {}
-    for node in model.nodes:
+    for node in nodes:
         for place in node["inputs"]:
             readers[names[place[0]]] = readers.get(names[place[0]], 0) + 1
     used: Dict[str, int] = {}
@@ -195,12 +199,12 @@ def ncnn_of_mxnet(model: MxnetModel) -> Tuple[str, bytes]:
             parts = " ".join(f"{name}_split_{i}" for i in range(count))
             lines.append(f"Split {name}_split 1 {count} {name} {parts}")
 
-    for node, name in zip(model.nodes, names):
+    for node, name in zip(nodes, names):
         sources = [names[place[0]] for place in node["inputs"]]
-        arrays = [model.parameters.get(source) for source in sources]
+        arrays = [tensors.get(source) for source in sources]
         attributes = node.get("attrs", {})
         if node["op"] == "null":
-            if name not in model.parameters:
+            if name not in tensors:
                 put("Input", name, [])
             continue
         inputs = [take(source) for source, array in zip(sources, arrays) if array is None]
@@ -215,8 +219,12 @@ def ncnn_of_mxnet(model: MxnetModel) -> Tuple[str, bytes]:
             values.append(struct.pack("<I", 0) + b"".join(array.astype("<f4").tobytes() for array in arrays[1:]))
         elif node["op"] == "BatchNorm":
             gamma, beta, mean, variance = arrays[1:]
+            if attributes.get("fix_gamma", "True") == "True":
+                gamma = np.ones_like(gamma)
             put("BatchNorm", name, inputs, f"0={gamma.size} 1={float(attributes.get('eps', 1e-3)):e}")
             values.append(b"".join(array.astype("<f4").tobytes() for array in (gamma, mean, variance, beta)))
+        elif node["op"] in ("_minus_scalar", "_mul_scalar"):
+            put("BinaryOp", name, inputs, f"0={'1' if 'minus' in node['op'] else '2'} 1=1 2={float(attributes['scalar']):e}")
         elif node["op"] == "Reshape":
             two = _tuple(attributes["shape"])[1]
             put("Reshape", name, inputs, f"0=0 1=-1 2={two}")

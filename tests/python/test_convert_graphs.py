@@ -166,6 +166,7 @@ def _external(model: Any) -> None:
         (lambda m: _set(_node(m, "Resize"), "coordinate_transformation_mode", "half_pixel"), ["asymmetric"]),
         (lambda m: _set(_node(m, "Resize"), "nearest_mode", "ceil"), ["asymmetric"]),
         (lambda m: setattr(_node(m, "Add"), "op_type", "Mul"), ["Add", "Mul"]),
+        (lambda m: _node(m, "Add").input.pop(0), ["nine heads"]),
         (lambda m: _set(_node(m, "Concat"), "axis", 2), ["axis"]),
         (lambda m: _set(_node(m, "Softmax"), "axis", 3), ["axis"]),
         (lambda m: _node(m, "Concat").input.pop(), ["nine heads"]),
@@ -194,7 +195,7 @@ def test_the_nearest_network_is_named(mxnet_as_onnx: Any) -> None:
 
 @pytest.fixture(scope="module")
 def mxnet_as_ncnn(mxnet: MxnetModel) -> Any:
-    return ncnn_of_mxnet(mxnet)
+    return ncnn_of_mxnet(mxnet.nodes, mxnet.parameters)
 
 
 def test_ncnn_model_of_an_mxnet_network(mxnet: MxnetModel, mxnet_as_ncnn: Any) -> None:

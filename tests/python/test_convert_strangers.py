@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import pickle
 import subprocess
 import sys
 import zipfile
@@ -70,6 +71,16 @@ def _attributes() -> Any:
         lambda s: {"ema": s, "model": {name: np.zeros_like(value) for name, value in s.items()}},
         lambda s: {"model_state": s, "optimizer_state": {"lr": 1}},
         lambda s: {"model": {"state_dict": s}},
+        lambda s: {"detector": s, "epoch": 3, "best": {"ap": 1}},  # the only one, under a name of its own
+        lambda s: {**s, "priors": np.zeros((16800, 4), np.float32)},
+        lambda s: {**{f"model.{name}": value for name, value in s.items()}, "criterion.weight": np.ones(2, np.float32)},
+        lambda s: {"n_averaged": np.ones((), np.int64), **{f"module.{name}": value for name, value in s.items()}},
+        lambda s: {
+            "state_dict": {
+                **{f"model.{name}": np.zeros_like(value) for name, value in s.items()},
+                **{f"ema_model.module.{name}": value for name, value in s.items()},
+            }
+        },
         lambda s: {
             "state_dict": {"model." + name: value for name, value in s.items()},
             "hyper_parameters": _attributes(),
@@ -79,6 +90,20 @@ def _attributes() -> Any:
 )
 def test_wraps(state: Dict[str, np.ndarray], expected: Dict[str, np.ndarray], wrap: Any) -> None:
     assert same(reading.from_torch(zip_file(wrap(state))).parameters, expected)
+
+
+def test_dictionaries_that_are_no_state_dict(state: Dict[str, np.ndarray]) -> None:
+    for content, words in (
+        ({"first": state, "second": dict(state)}, "found 'first', 'second'"),
+        ({"epoch": 3, "lr": 1}, "found 'epoch', 'lr'"),
+        (["epoch", 3], "found a list"),
+    ):
+        with pytest.raises(ConversionError, match=words):
+            reading.from_torch(zip_file(content))
+    arrays = io.BytesIO()
+    pickle.dump({name: value for name, value in state.items()}, arrays, protocol=2)
+    with pytest.raises(ConversionError, match="NumPy arrays in a pickle"):
+        reading.from_torch(arrays.getvalue())
 
 
 def test_what_counters_of_operations_leave_behind(state: Dict[str, np.ndarray], expected: Dict[str, np.ndarray]) -> None:
@@ -302,6 +327,14 @@ def test_face_detector_1mb(tmp_path: Path, capsys: Any) -> None:
     assert convert_weights.main(command) == 3
     assert "--profile face-detector-1mb" in capsys.readouterr().err
     assert convert_weights.main([*command, "--profile", "face-detector-1mb"]) == 0
+
+
+@needs_shared
+def test_damage_that_the_self_test_does_not_see(tmp_path: Path, capsys: Any) -> None:
+    """A file of the first format, which carries no hash: what is left is the look."""
+    source = SHARED / "faults" / "weights" / "one_byte_selftest_blind.safetensors"
+    assert convert_weights.main([str(source), "-o", str(tmp_path / "out"), "--strict"]) == 3
+    assert "has none" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
 @needs_shared

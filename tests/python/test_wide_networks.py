@@ -16,13 +16,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tools"), str(Path(__file__).parent)]
 
-from checkpoints import MxnetModel  # noqa: E402
-from retinaface_weights import mxnet_file, names, onnx_export, resnet, seeded  # noqa: E402
+from checkpoints import WideMxnetModel  # noqa: E402
+from retinaface_weights import mxnet_file, names, ncnn_export, onnx_export, reading, resnet, seeded  # noqa: E402
 from retinaface_weights.errors import ConversionError  # noqa: E402
 from retinaface_weights.folding import expected_tensors, fold_network  # noqa: E402
 from retinaface_weights.forward import prepare_input, run_layers  # noqa: E402
-from retinaface_weights.network import LEVELS, PROFILES, ConcatRelu, Conv, UpsampleAdd, build_network  # noqa: E402
-from retinaface_weights.wide_layers import Add, DeformConv, MaxPool  # noqa: E402
+from retinaface_weights.network import PROFILES, Conv, build_network  # noqa: E402
+from retinaface_weights.wide_layers import DeformConv  # noqa: E402
 
 IMAGE = np.random.RandomState(1).randint(0, 256, (9, 17, 3)).astype(np.uint8)
 
@@ -60,52 +60,6 @@ def test_a_wrong_state_dict_is_named(change: Any, words: str) -> None:
     change(state)
     with pytest.raises(ConversionError, match=words.replace(".", r"\.")):
         names.recognise(state, "resnet50")
-
-
-class WideMxnetModel(MxnetModel):
-    """The pre-activation network as a graph with names that say nothing."""
-
-    def __init__(self) -> None:
-        self._random = np.random.RandomState(3)
-        self.nodes = []
-        self.parameters = {}
-        self.places = {"image": self._node("null", [])}
-        for layer in build_network("resnet50_preactivation", "insightface"):
-            if isinstance(layer, Conv):
-                self.places[layer.name] = self._wide(layer)
-            elif isinstance(layer, MaxPool):
-                self.places[layer.name] = self._node(
-                    "Pooling", [self.places[layer.source]], kernel="(3, 3)", stride="(2, 2)", pad="(1, 1)", pool_type="max"
-                )
-            elif isinstance(layer, Add):
-                self.places[layer.name] = self._node("elemwise_add", [self.places[s] for s in layer.sources])
-            elif isinstance(layer, UpsampleAdd):
-                doubled = self._node("UpSampling", [self.places[layer.coarse]], scale="2", sample_type="nearest")
-                crop = self._node("Crop", [doubled, self.places[layer.fine]], num_args="2")
-                self.places[layer.name] = self._node("elemwise_add", [self.places[layer.fine], crop])
-            elif isinstance(layer, ConcatRelu):
-                joined = self._node("Concat", [self.places[s] for s in layer.sources], dim="1")
-                self.places[layer.name] = self._node("Activation", [joined], act_type="relu")
-        self.heads = [
-            self.places[f"head.p{level}.{head}"] for level in reversed(LEVELS) for head in ("class", "box", "landmark")
-        ]
-
-    def _wide(self, layer: Conv) -> int:
-        if layer.kernel == 1 and layer.groups > 1:
-            value = self._norm(self.places[layer.source], layer.c_out)
-        elif layer.slope is None and layer.name.startswith("backbone."):
-            value = self._node(
-                "Convolution", [self.places[layer.source], self._variable("weight", layer.weight_shape)],
-                kernel=f"({layer.kernel}, {layer.kernel})", stride=f"({layer.stride}, {layer.stride})",
-                num_filter=str(layer.c_out), no_bias="True",
-            )  # fmt: skip
-        else:
-            return self._convolution(layer)
-        return value if layer.slope is None else self._node("Activation", [value], act_type="relu")
-
-    def _norm(self, source: int, channels: int) -> int:
-        tensors = [self._variable(kind, (channels,)) for kind in ("gamma", "beta", "mean", "var")]
-        return self._node("BatchNorm", [source, *tensors], eps="2e-05", fix_gamma="False")
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +111,17 @@ def test_onnx_of_the_pre_activation_network_computes_the_same(tmp_path: Path) ->
     found = dict(zip((o.name for o in session.get_outputs()), session.run(None, {"image": image[None].astype(np.float32)})))
     for name, value in weights.forward(IMAGE).items():
         assert np.abs(found[name][0] - value).max() <= 1e-4 * np.abs(value).max()
+
+
+@pytest.mark.parametrize("architecture, profile", [("resnet50", "biubug6"), ("resnet50_preactivation", "insightface")])
+def test_own_exports_come_back(architecture: str, profile: str) -> None:
+    """Residual sums, the maximum after the stem and a BatchNorm of its own, in both graph formats."""
+    pytest.importorskip("onnx")
+    weights = seeded.make_seeded(architecture, profile, 1).rounded("f32")
+    text, values = ncnn_export.export(weights)
+    for found in (reading.from_onnx(onnx_export.export(weights)), reading.from_ncnn(text.encode(), values, profile=profile)):
+        assert (found.architecture, found.assumed.profile) == (architecture, profile)
+        assert all(np.array_equal(found.parameters[name], value) for name, value in weights.parameters.items())
 
 
 def test_onnx_of_the_papers_network_is_well_formed() -> None:

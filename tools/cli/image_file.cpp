@@ -105,10 +105,10 @@ Image decode_image(const std::vector<std::uint8_t>& bytes, bool turn_upright, co
     for (const Decoder& decoder : decoders()) {
         if (!decoder.sniff(file)) continue;
         const std::string what = describe(decoder, extension);
-        if (decoder.read == nullptr) refuse("cannot decode: " + what + " (" + decoder.library + ")");
+        if (decoder.reading.read == nullptr) refuse("cannot decode: " + what + " (" + decoder.reading.library + ")");
         ImageBuilder builder(request);
         try {
-            decoder.read(file, builder);
+            decoder.reading.read(file, builder);
         } catch (const Error& error) {
             throw Error(error.code(), "cannot decode " + what + ": " + escaped(error.what()));
         }

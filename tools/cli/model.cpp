@@ -193,7 +193,7 @@ retinaface::Weights load_weights(const std::string& path) {
         return retinaface::Weights::from_memory(bytes.data(), bytes.size());
     }
     try {
-        return retinaface::Weights::load(path);
+        return retinaface::Weights::open(path);
     } catch (const retinaface::Error& error) {
         throw with_way_out(error, path);
     }
@@ -220,6 +220,7 @@ std::vector<retinaface::passes::Description> describe_network(const retinaface::
     };
     try_one(static_cast<models::MobileNet025*>(nullptr));
     try_one(static_cast<models::MobileNet025Light*>(nullptr));
+    try_one(static_cast<models::Mnet12*>(nullptr));
     try_one(static_cast<models::ResNet50*>(nullptr));
     try_one(static_cast<models::ResNet50Preactivation*>(nullptr));
     try_one(static_cast<models::ResNet152Deformable*>(nullptr));

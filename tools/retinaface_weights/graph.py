@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Hashable, List, Mapping, Optional, Sequence, Tuple
 
+import numpy as np
+
 from .errors import ConversionError
 from .folding import ConvSource, Norm
 from .network import ANCHORS, ARCHITECTURES, HEADS, LEVELS, ConcatRelu, Conv, Layer, UpsampleAdd, head_name
@@ -56,6 +58,32 @@ class Found:
                 source = result[head_name(level, head)]
                 result[head_name(level, head)] = ConvSource(source.weight, source.bias, source.norm, head_order(head))
         return result
+
+
+class Scaling:
+    """What a graph does to pixels before the first convolution, followed from there to the input: (x - mean) / std."""
+
+    def __init__(self) -> None:
+        self._mean, self._std = np.zeros(3), np.ones(3)
+
+    def add(self, operation: str, constant: np.ndarray, what: str) -> None:
+        """Before what is known so far comes `add`, `sub`, `mul` or `div` with one or three constants."""
+        if constant.size not in (1, 3):
+            raise ConversionError(f"{what}: expected one or three constants, found {constant.size}")
+        constant = constant.astype(np.float64).reshape(-1)
+        if operation in ("add", "sub"):
+            self._mean = self._mean + (constant if operation == "sub" else -constant)
+        else:
+            if not (np.abs(constant) > 1e-6).all() or not (np.abs(constant) < 1e6).all():
+                raise ConversionError(f"{what}: expected a factor that is neither 0 nor huge, found {constant.tolist()}")
+            factor = constant if operation == "mul" else 1 / constant
+            self._mean, self._std = self._mean / factor, self._std / factor
+
+    def values(self) -> Optional[Tuple[Tuple[float, ...], Tuple[float, ...]]]:
+        """Mean and deviation; None where pixels go in as they are."""
+        if not self._mean.any() and (self._std == 1).all():
+            return None
+        return tuple(self._mean.tolist()), tuple(self._std.tolist())
 
 
 class Matcher:
@@ -110,9 +138,7 @@ class Matcher:
             slope, value = self.activation(value)
             self.slopes.setdefault(slope, self.describe(value))
         norm, value = self.norm(value)
-        if layer.kernel == 1 and layer.groups > 1:  # a BatchNorm that no convolution can take up
-            if norm is None:
-                raise ConversionError(f"{self.describe(value)}: expected a BatchNorm there, found none")
+        if layer.kernel == 1 and layer.groups > 1 and norm is not None:  # a BatchNorm that no convolution can take up
             self.sources[layer.name] = ConvSource(None, norm=norm)
             self.match(layer.source, value)
             return
@@ -146,11 +172,11 @@ class Matcher:
 
     def sum(self, value: Value) -> List[Value]:
         """The two maps of one size whose sum a value is."""
-        raise ConversionError(f"{self.describe(value)}: expected a format in which residual networks are known")
+        raise NotImplementedError
 
     def max_pool(self, value: Value) -> Value:
         """What the 3x3 maximum of stride 2 that makes a value reads."""
-        raise ConversionError(f"{self.describe(value)}: expected a format in which residual networks are known")
+        raise NotImplementedError
 
     def image(self, value: Value) -> None:
         """The value must be the graph's input, or the input scaled (`scaling`)."""

@@ -16,13 +16,17 @@ import numpy as np
 
 from .errors import ConversionError
 from .folding import ConvSource, Norm
-from .graph import CLASS_MAJOR, Found, Matcher, Value, find_network
+from .graph import CLASS_MAJOR, Found, Matcher, Scaling, Value, find_network
 from .network import ANCHORS, HEADS, LEVELS, Conv, Layer, head_name
 
 _LIST_MAGIC = 0x112
 _ARRAY_V1, _ARRAY_V2, _ARRAY_V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 _DTYPES = {0: "<f4", 1: "<f8", 2: "<f2"}
 _MAX_ARRAYS = 1 << 16
+_SCALARS = {
+    "_minus_scalar": "sub", "_MinusScalar": "sub", "_plus_scalar": "add", "_PlusScalar": "add",
+    "_mul_scalar": "mul", "_MulScalar": "mul", "_div_scalar": "div", "_DivScalar": "div",
+}  # fmt: skip
 _SUMS = ("elemwise_add", "_Plus", "_plus", "broadcast_add")
 
 
@@ -191,20 +195,15 @@ class _Matcher(Matcher):
         return self._nodes[value].what
 
     def image(self, value: Value) -> None:
-        """The input, or (input - mean) * factor with scalars."""
-        factor, mean = 1.0, 0.0
+        """The input, or the input with scalars added and multiplied."""
+        scaling = Scaling()
         node = self._node(value)
-        if node.operator in ("_mul_scalar", "_MulScalar"):
-            factor = node.value("scalar", 1.0)
-            node = self._node(node.inputs[0])
-        if node.operator in ("_minus_scalar", "_MinusScalar"):
-            mean = node.value("scalar", 0.0)
+        while node.operator in _SCALARS:
+            node.expect_inputs(1)
+            scaling.add(_SCALARS[node.operator], np.array(node.value("scalar", 0.0)), node.what)
             node = self._node(node.inputs[0])
         node.expect_operator("null")
-        if not 0 < factor < 1e6:
-            raise ConversionError(f"{node.what}: expected a positive factor after it, found {factor:g}")
-        if (factor, mean) != (1.0, 0.0):
-            self.scaling = ((mean,) * 3, (1.0 / factor,) * 3)
+        self.scaling = scaling.values()
 
     def activation(self, value: Value) -> Tuple[float, Value]:
         node = self._node(value)

@@ -16,8 +16,13 @@ from .errors import ConversionError
 from .folding import ConvSource, expected_tensors
 
 FAMILIES = {"biubug6": biubug6_names, "torchvision": resnet_names, "yakhyo": yakhyo_names}
-# A classifier's last layer; BatchNorm's counters; what the package thop leaves behind when it has counted operations.
-_UNUSED = re.compile(r"((body\.|fx\.)?fc\.(weight|bias))|(.*\.)?(num_batches_tracked|total_ops|total_params)")
+# A classifier's last layer; counters of BatchNorm and of averaging; what the package thop leaves behind when it has counted operations;
+# anchors of one size of image that somebody registered as a buffer; a loss that was saved with the network.
+_UNUSED = re.compile(
+    r"((body\.|fx\.)?fc\.(weight|bias))|(criterion|loss|loss_fn)\..*"
+    r"|(.*\.)?(num_batches_tracked|n_averaged|total_ops|total_params|priors?|prior_data|prior_boxes|anchors)"
+)
+_AVERAGED = ("ema_model", "model_ema", "ema", "averaged_model", "module_ema")
 _WRAPPERS = ("module", "model", "net", "network", "_orig_mod")
 _COUNTERS = ("num_batches_tracked", "total_ops", "total_params")
 
@@ -84,6 +89,15 @@ def recognise(shapes: Mapping[str, Tuple[int, ...]], architecture: Optional[str]
 def listed(names: List[str]) -> str:
     shown = ", ".join(f"{name!r:.80}" for name in names[:3])
     return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
+
+
+def averaged(names: List[str]) -> Tuple[List[str], List[str]]:
+    """Of a network and its running average in one dictionary, the average's names; remarks."""
+    for root in _AVERAGED:
+        own = [name for name in names if name.startswith(root + ".")]
+        if 3 * len(own) > len(names) > len(own):
+            return own, [f"two networks in the file: the averaged one, {root!r}, is taken"]
+    return names, []
 
 
 def strip_prefixes(names: List[str]) -> Tuple[Dict[str, str], List[str]]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from .errors import ConversionError
 from .folding import Norm
-from .graph import ANCHOR_MAJOR, CLASS_MAJOR, Found, HeadConv, Matcher, Value, arrange_heads, find_network
+from .graph import ANCHOR_MAJOR, CLASS_MAJOR, Found, HeadConv, Matcher, Scaling, Value, arrange_heads, find_network
 from .network import Conv, Layer
 
 _MAGIC = b"7767517"
@@ -18,10 +18,11 @@ _CONVOLUTIONS = ("Convolution", "ConvolutionDepthWise")
 # Layers without values in the `.bin` that networks of this kind are written with, before or behind the heads.
 _PLAIN = (
     "Input", "Split", "ReLU", "Concat", "BinaryOp", "Eltwise", "Interp", "Crop", "Softmax", "Reshape", "Permute", "Slice",
-    "Noop", "Dropout", "Sigmoid", "Clip", "ExpandDims", "Squeeze", "Flatten", "UnaryOp", "Padding", "Exp", "Power",
+    "Noop", "Dropout", "Sigmoid", "Clip", "ExpandDims", "Squeeze", "Flatten", "UnaryOp", "Padding", "Exp", "Power", "Pooling",
 )  # fmt: skip
 _FP32, _RAW_FP32, _FP16 = 0, 0x0002C056, 0x01306B47
 _TRANSPARENT = ("Split", "Noop", "Dropout")
+_SCALARS = {0: "add", 1: "sub", 2: "mul", 3: "div"}  # BinaryOp's operations
 _MAX_LAYERS = 20_000
 
 
@@ -264,10 +265,7 @@ class _Matcher(Matcher):
 
     def upsampled_sum(self, value: Value) -> Tuple[Value, Value]:
         layer = self._maker(value, "BinaryOp", "Eltwise")
-        layer.expect("the operation", 0 if layer.operator == "BinaryOp" else 1, layer.integer(0))
-        layer.expect("inputs", 2, len(layer.inputs))
-        if layer.operator == "Eltwise" and any(factor != 1 for factor in layer.numbers(-23301)):
-            raise ConversionError(f"{layer.what}: expected a plain sum, found factors")
+        self._expect_sum(layer)
         fine, coarse = layer.inputs
         if not is_upsampled(self._net, coarse):
             fine, coarse = coarse, fine
@@ -283,10 +281,41 @@ class _Matcher(Matcher):
             resize.expect("scales", [2.0, 2.0], [resize.number(1, 1.0), resize.number(2, 1.0)])
         return fine, resize.inputs[0]
 
+    def sum(self, value: Value) -> List[Value]:
+        layer = self._maker(value, "BinaryOp", "Eltwise")
+        self._expect_sum(layer)
+        return list(layer.inputs)
+
+    def _expect_sum(self, layer: _Layer) -> None:
+        layer.expect("the operation", 0 if layer.operator == "BinaryOp" else 1, layer.integer(0))
+        layer.expect("inputs", 2, len(layer.inputs))
+        if layer.operator == "Eltwise" and any(factor != 1 for factor in layer.numbers(-23301)):
+            raise ConversionError(f"{layer.what}: expected a plain sum, found factors")
+
+    def max_pool(self, value: Value) -> Value:
+        layer = self._maker(value, "Pooling")
+        layer.expect("the kind (maximum)", 0, layer.integer(0))
+        layer.expect("a global one", 0, layer.integer(4))
+        kernel, stride, pad = layer.integer(1), layer.integer(2, 1), layer.integer(3)
+        layer.expect("kernel", [3, 3], [layer.integer(11, kernel), kernel])
+        layer.expect("strides", [2, 2], [layer.integer(12, stride), stride])
+        layer.expect("pads", [1] * 4, [pad, layer.integer(13, pad), layer.integer(14, pad), layer.integer(15, pad)])
+        layer.expect("padding of mode", 1, layer.integer(5))  # as given: no more outputs than whole steps give
+        return layer.inputs[0]
+
     def image(self, value: Value) -> None:
+        """The input, or the input with scalars added and multiplied."""
+        scaling = Scaling()
         layer = self._net.makers[self._net.behind(str(value))]
+        while layer.operator == "BinaryOp" and layer.integer(1):
+            operation = layer.integer(0)
+            if operation not in _SCALARS or len(layer.inputs) != 1:
+                raise ConversionError(f"{layer.what}: expected a scalar added, subtracted, multiplied or divided by there")
+            scaling.add(_SCALARS[operation], np.array(layer.number(2)), layer.what)
+            layer = self._net.makers[self._net.behind(layer.inputs[0])]
         if layer.operator != "Input":
             raise ConversionError(f"{layer.what}: expected the input there")
+        self.scaling = scaling.values()
 
 
 def is_upsampled(net: _Net, value: str) -> bool:
@@ -303,6 +332,8 @@ def _stride(net: _Net, value: str) -> int:
         layer = net.makers[value]
         if layer.operator in _CONVOLUTIONS:
             stride *= max(1, layer.integer(3, 1))
+        elif layer.operator == "Pooling":
+            stride *= max(1, layer.integer(2, 1))
         following = layer.inputs[0]
         if layer.operator in ("BinaryOp", "Eltwise") and is_upsampled(net, following) and len(layer.inputs) > 1:
             following = layer.inputs[1]
@@ -354,4 +385,5 @@ def read_model(param: bytes, values: bytes, architecture: Optional[str] = None) 
         raise ConversionError("ncnn model: expected the three class heads treated alike, found differences")
     notes = [f"model of {len(layers)} layers agrees with {name}, slope {matcher.slope():g}"]
     own = set(heads) == set(heads.values())
-    return Found(name, matcher.sources, matcher.slope(), orders.pop(), own=own, notes=notes), tensors
+    mean, std = matcher.scaling or (None, None)
+    return Found(name, matcher.sources, matcher.slope(), orders.pop(), mean, std, own=own, notes=notes), tensors

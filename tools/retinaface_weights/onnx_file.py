@@ -15,7 +15,7 @@ import numpy as np
 from .assumptions import Sizes
 from .errors import ConversionError
 from .folding import Norm
-from .graph import ANCHOR_MAJOR, CLASS_MAJOR, Found, HeadConv, Matcher, Value, arrange_heads, find_network
+from .graph import ANCHOR_MAJOR, CLASS_MAJOR, Found, HeadConv, Matcher, Scaling, Value, arrange_heads, find_network
 from .network import ANCHORS, LEVELS, Conv, Layer
 from .protobuf import Message
 
@@ -181,6 +181,8 @@ class _Matcher(Matcher):
         node = self._model.makers.get(name)
         if node is None or node.operator not in operators:
             raise ConversionError(f"{self.describe(name)}: expected {' or '.join(operators)} there")
+        if not node.inputs:
+            raise ConversionError(f"{node.what}: expected an input, found none")
         return node
 
     def _is(self, value: Value, *operators: str) -> bool:
@@ -265,6 +267,21 @@ class _Matcher(Matcher):
                 raise ConversionError(f"{resize.what}: expected every pixel twice (asymmetric, floor), found {way}, {rounding}")
         return fine, resize.inputs[0]
 
+    def sum(self, value: Value) -> List[Value]:
+        node = self._maker(value, *_ADD)
+        node.expect("inputs", 2, len(node.inputs))
+        return list(node.inputs)
+
+    def max_pool(self, value: Value) -> Value:
+        node = self._maker(value, "MaxPool")
+        node.expect("auto_pad", "NOTSET", node.text("auto_pad", "NOTSET"))
+        for what, expected, default in (
+            ("kernel_shape", [3, 3], ()), ("strides", [2, 2], (1, 1)), ("pads", [1] * 4, (0,) * 4), ("dilations", [1, 1], (1, 1)),
+        ):  # fmt: skip
+            node.expect(what, expected, node.integers(what, default))
+        node.expect("ceil_mode", 0, node.integer("ceil_mode", 0))
+        return node.inputs[0]
+
     def _check_crop(self, node: _Node) -> None:
         if len(node.inputs) > 1:
             starts = self._constant(node, 1).tolist()
@@ -275,7 +292,7 @@ class _Matcher(Matcher):
 
     def image(self, value: Value) -> None:
         """The input, or the input less a mean, by a factor or a deviation; maybe with channels last before."""
-        mean, std = np.zeros(3), np.ones(3)
+        scaling = Scaling()
         name = self._model.behind(str(value))
         while name in self._model.makers:
             node = self._maker(name, "Sub", "Add", "Mul", "Div", "Transpose")
@@ -283,23 +300,16 @@ class _Matcher(Matcher):
                 node.expect("perm", [0, 3, 1, 2], node.integers("perm", ()))
                 name = self._model.behind(node.inputs[0])
                 continue
+            node.expect("inputs", 2, len(node.inputs))
             position = 1 if node.inputs[1] in self._model.constants else 0
-            constant = self._constant(node, position).astype(np.float64).reshape(-1)
-            if constant.size not in (1, 3) or (position == 0 and node.operator in ("Sub", "Div")):
-                raise ConversionError(f"{node.what}: expected pixels and one or three constants, found others")
-            # So far the network reads (x - mean) / std; x is what this node makes of y.
-            if node.operator == "Sub":
-                mean = mean + constant
-            elif node.operator == "Add":
-                mean = mean - constant
-            else:
-                factor = constant if node.operator == "Mul" else 1 / constant
-                mean, std = mean / factor, std / factor
+            constant = self._constant(node, position)
+            if position == 0 and node.operator in ("Sub", "Div"):
+                raise ConversionError(f"{node.what}: expected pixels first and constants second, found the reverse")
+            scaling.add(node.operator.lower(), constant, node.what)
             name = self._model.behind(node.inputs[1 - position])
         if name not in self._model.inputs:
             raise ConversionError(f"{self.describe(value)}: expected the graph's input, found {name!r:.60}")
-        if mean.any() or (std != 1).any():
-            self.scaling = (tuple(mean.tolist()), tuple(std.tolist()))
+        self.scaling = scaling.values()
 
 
 def _repeats(way: str, rounding: str) -> bool:
@@ -332,10 +342,10 @@ def _stride(model: OnnxModel, value: str) -> int:
         node = model.makers.get(value)
         if node is None:
             break
-        if node.operator == "Conv":
+        if node.operator in ("Conv", "MaxPool"):
             stride *= max(1, *node.integers("strides", (1, 1)))
         following = node.inputs[0] if node.inputs else ""
-        if node.operator in _ADD and is_upsampled(model, following):
+        if node.operator in _ADD and len(node.inputs) > 1 and is_upsampled(model, following):
             following = node.inputs[1]
         value = following
     return stride

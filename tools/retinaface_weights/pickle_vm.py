@@ -147,6 +147,16 @@ class PickleReader:
                 f"{self._what}: expected a state dict, found a whole model pickled with its class {name!r:.80} (nothing was "
                 "executed): load it where that class is and save model.state_dict()"
             )
+        if name == "torch._utils._rebuild_qtensor":
+            raise ConversionError(
+                f"{self._what}: expected weights as they were trained, found quantised tensors: convert the checkpoint that they were "
+                "made from"
+            )
+        if name.startswith("numpy."):
+            raise ConversionError(
+                f"{self._what}: expected PyTorch's tensors, found NumPy arrays in a pickle (a PaddlePaddle .pdparams?; nothing was "
+                "executed): save them with torch.save({name: torch.from_numpy(array), ...}, file)"
+            )
         raise ConversionError(
             f"{self._what}: expected names that a weights file needs, found {name!r:.100} (nothing was executed)"
         )

@@ -69,8 +69,10 @@ def from_state_dict(
     notes: List[str],
 ) -> Network:
     """Tensors (with `shape` and `dtype`) by other people's names; `values` reads one."""
-    stripped, remarks = names.strip_prefixes(list(tensors))
-    renamed = rename({stripped[name]: tensor for name, tensor in tensors.items()}, mapping)
+    taken, choice = names.averaged(list(tensors))
+    stripped, remarks = names.strip_prefixes(taken)
+    remarks = choice + remarks
+    renamed = rename({stripped[name]: tensors[name] for name in taken}, mapping)
     needed = {name for naming in names.known(architecture) for name in naming.expected}
     extra = [name for name in renamed if name not in needed and names.allowed_extra(name)]
     used = {name: tensor for name, tensor in renamed.items() if name not in extra}

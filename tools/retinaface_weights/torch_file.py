@@ -253,7 +253,14 @@ def _find_state_dict(root: Any) -> Tuple[str, Dict[str, Any]]:
             raise ConversionError(f"state dict: expected one, found several ({', '.join(found)})")
     if _holds_tensors(root, 0):
         return "", root
-    raise ConversionError("state dict: expected a dictionary of tensors, found none")
+    if not isinstance(root, dict):
+        raise ConversionError(f"state dict: expected a dictionary of tensors, found a {type(root).__name__}")
+    others = [key for key, value in root.items() if _holds_tensors(value)]
+    if len(others) == 1:  # under a name of its own
+        inner, state = _find_state_dict(root[others[0]])
+        return f"{others[0]}.{inner}" if inner else str(others[0]), state
+    keys = ", ".join(f"{key!r:.40}" for key in list(others or root)[:8]) or "nothing"
+    raise ConversionError(f"state dict: expected {'one' if others else 'a dictionary of tensors'}, found {keys}")
 
 
 def _holds_tensors(value: Any, depth: int = 3) -> bool:

@@ -33,6 +33,7 @@ class Weights:
     source: str = "not stated"
     licence: str = "not stated"
     extra: Dict[str, str] = field(default_factory=dict)
+    hashed: bool = True  # the file that they come from carried a hash, or they come from none
 
     def metadata(self) -> Dict[str, str]:
         return {
@@ -182,6 +183,7 @@ def load(data: bytes) -> Weights:
         source=metadata["source"],
         licence=metadata["licence"],
         extra={key: value for key, value in metadata.items() if key not in REQUIRED_METADATA},
+        hashed=metadata["format"] == archive.FORMAT,
     )
     if self_test:
         images = max(1, sum(name.startswith("selftest.image") for name in self_test))

@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "../image.hpp"
 #include "../options.hpp"
 #include "parallel.hpp"
 

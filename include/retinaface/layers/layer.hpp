@@ -62,7 +62,7 @@ struct Rows {
 /// What an operation adds to its sum.
 enum class Addition {
     none,
-    residual,   ///< a map of the output's shape, before the activation
+    residual,   ///< a map of the output's shape, before the activation; the output may take its place where Layer::kAddsInPlace
     offsets,    ///< nothing: the other map, of the output's size, steers the sum (deform_conv2d.hpp)
     upsampled,  ///< a map of half the size, after the activation: its pixel (y / 2, x / 2) to pixel (y, x) (nearest upsampling)
 };
@@ -96,13 +96,14 @@ constexpr Rows convolution_rows(Rows made, int stride, int radius) {
 class Leaf {
 public:
     static constexpr Kind kKind = Kind::leaf;
+    static constexpr bool kAddsInPlace = false;  ///< the output may lie where Addition::residual's map does
 
     const std::string& name() const { return name_; }
     Activation activation() const { return activation_; }
 
 protected:
     /// Takes the biases and returns the weights, which the layer packs.
-    const std::vector<float>& begin_load(const Scope& parameters, Activation activation, int out, int in, int kernel) {
+    std::vector<float> begin_load(const Scope& parameters, Activation activation, int out, int in, int kernel) {
         name_ = parameters.name();
         activation_ = activation;
         set_bias(parameters.take("bias", {out}));

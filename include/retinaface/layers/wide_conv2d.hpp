@@ -68,8 +68,8 @@ private:
 
 }  // namespace impl
 
-/// K x K, padding K / 2, summed directly: for every shape but 3 x 3 stride 1, and for that one where Conv2d's Winograd form would hold too
-/// many weights (it has 4 times as many). The input map is dense. A call may add a residual or an upsampled map.
+/// K x K, padding K / 2, summed directly: for every shape but 3 x 3 stride 1 (Conv2d, SmallConv2d). The input map is dense. A call may add
+/// a residual or an upsampled map.
 template <int Cin, int Cout, int K, int Stride = 1>
 class WideConv2d : public Leaf {
 public:
@@ -77,6 +77,7 @@ public:
     static constexpr int kChannelsIn = Cin;
     static constexpr int kChannelsOut = Cout;
     static constexpr int kStride = Stride;
+    static constexpr bool kAddsInPlace = K * K * Cin <= kernels::kWideInPlace;
 
     void load(const Scope& parameters, Activation activation) {
         weights_ = conv_.pack(begin_load(parameters, activation, Cout, Cin, K), parameters.isa());

@@ -77,7 +77,7 @@ public:
           relu_(relu),
           on_outputs_(bias.empty() && !relu && upsample_.starts.empty() && channels(features_out) == 8 &&
                       channels(features_in) > 8 && terms > 1),
-          kernels_(kernels::find_mesh<kernels::GraphConv>(isa)) {
+          kernels_(kernels::find<kernels::GraphConv>(isa)) {
         const int columns = on_outputs_ ? 8 * terms : channels(features_out);
         padded_ = (columns + kernels_.width - 1) / kernels_.width * kernels_.width;
         const auto size = static_cast<std::size_t>(features_in) * static_cast<std::size_t>(padded_) *

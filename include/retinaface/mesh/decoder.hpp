@@ -118,7 +118,7 @@ public:
     /// Throws Error (bad_format, mismatch): the file breaks the format, naming the tensor, what was expected and what was found;
     /// (unsupported): no such instruction set. `executor` (may be nullptr) is used by `threads` threads and outlives the decoder.
     explicit MeshDecoder(const Weights& weights, Isa isa = Isa::automatic, Executor* executor = nullptr, int threads = 1)
-        : isa_(kernels::checked(isa)), kernels_(kernels::find_mesh<kernels::GraphConv>(isa_)), parallel_(executor, threads) {
+        : isa_(kernels::checked(isa)), kernels_(kernels::find<kernels::GraphConv>(isa_)), parallel_(executor, threads) {
         detail::MeshFile file(weights);
         int levels = 0;
         while (levels < kMostLevels && file.has("level" + std::to_string(levels) + ".weight")) ++levels;

@@ -1,8 +1,8 @@
 // Wide networks: ResNet-50 as in Pytorch_Retinaface, insightface's pre-activation R50, and the paper's ResNet-152 with deformable
 // convolution and five levels. Blocks: He et al., 2015 (the stride in the 3 x 3, as torchvision has it) and 2016.
 //
-// A 3 x 3 convolution of stride 1 is Winograd's (Conv2d, four times the weights, a quarter of the arithmetic) or direct (WideConv2d):
-// direct where maps are small, so that a network's packed weights stay below 1.7 times the file's floats.
+// A 3 x 3 convolution of stride 1 is Winograd's. Its weights, four times the file's, are made when it is loaded where maps are large
+// (Conv2d), and on the way where they are small (SmallConv2d), so that packed weights stay near the file's size.
 #pragma once
 
 #include "../anchors.hpp"
@@ -10,7 +10,9 @@
 #include "../layers/pixel_map.hpp"
 #include "../layers/pooling.hpp"
 #include "../layers/sequence.hpp"
+#include "../layers/small_conv2d.hpp"
 #include "../profile.hpp"
+#include "context_module.hpp"
 #include "heads.hpp"
 
 RETINAFACE_BEGIN_NAMESPACE
@@ -23,15 +25,17 @@ using layers::kRelu;
 using layers::Repeat;
 using layers::WideConv2d;
 
-enum class Form { winograd, direct };
+/// What a stage's maps are at the sizes that networks are run at.
+enum class Maps { large, small };
 
-/// 3 x 3 convolution in one form or the other.
-template <int Cin, int Cout, int Stride, Form kForm>
+/// 3 x 3 convolution of such maps.
+template <int Cin, int Cout, int Stride, Maps kMaps>
 using Conv3x3 =
-    std::conditional_t<Stride == 1 && kForm == Form::winograd, layers::Conv2d<Cin, Cout, 3>, WideConv2d<Cin, Cout, 3, Stride>>;
+    std::conditional_t<Stride != 1, WideConv2d<Cin, Cout, 3, Stride>,
+                       std::conditional_t<kMaps == Maps::large, layers::Conv2d<Cin, Cout, 3>, layers::SmallConv2d<Cin, Cout>>>;
 
 /// 1 x 1, 3 x 3 with the stride, 1 x 1; plus the input, or a 1 x 1 of it where shapes differ; ReLU.
-template <int Cin, int Cout, int Stride = 1, Form kForm = Form::winograd>
+template <int Cin, int Cout, int Stride = 1, Maps kMaps = Maps::large>
 class Bottleneck {
     static constexpr bool kProjects = Cin != Cout;
     static constexpr int kInner = Cout / 4;
@@ -60,13 +64,13 @@ private:
 
     std::conditional_t<kProjects, WideConv2d<Cin, Cout, 1, Stride>, Nothing> shortcut_;
     WideConv2d<Cin, kInner, 1> conv1_;
-    Conv3x3<kInner, kInner, Stride, kForm> conv2_;
+    Conv3x3<kInner, kInner, Stride, kMaps> conv2_;
     WideConv2d<kInner, Cout, 1> conv3_;
 };
 
 /// BatchNorm and ReLU of the sum before; 1 x 1, 3 x 3 with the stride, 1 x 1; plus the input, or a 1 x 1 of its norm. Gives the sum and the
 /// map before the stride, which a pyramid may tap.
-template <int Cin, int Cout, int Stride = 1, Form kForm = Form::winograd>
+template <int Cin, int Cout, int Stride = 1, Maps kMaps = Maps::large>
 class PreactivationUnit {
     static constexpr bool kProjects = Cin != Cout;
     static constexpr int kInner = Cout / 4;
@@ -103,7 +107,7 @@ private:
     layers::BatchNorm2d<Cin> norm_;
     std::conditional_t<kProjects, WideConv2d<Cin, Cout, 1, Stride>, Nothing> shortcut_;
     WideConv2d<Cin, kInner, 1> conv1_;
-    Conv3x3<kInner, kInner, Stride, kForm> conv2_;
+    Conv3x3<kInner, kInner, Stride, kMaps> conv2_;
     WideConv2d<kInner, Cout, 1> conv3_;
 };
 
@@ -258,7 +262,7 @@ private:
     WideConv2d<C4, C, 1> lateral4_;
     WideConv2d<C5, C, 1> lateral5_;
     layers::Conv2d<C, C, 3> merge3_;
-    layers::Conv2d<C, C, 3> merge4_;
+    layers::SmallConv2d<C, C> merge4_;
 };
 
 /// Laterals of C2 to C5, top-down sums, a deformable merge on every one of those levels; P6 is an ordinary stride-2 convolution of C5.
@@ -299,35 +303,7 @@ private:
     WideConv2d<2048, C, 3, 2> p6_;
 };
 
-/// As ContextModule, of any widths.
-template <int C, int Half, int Quarter>
-class WideContextModule {
-public:
-    static constexpr layers::Kind kKind = layers::Kind::module;
-
-    void load(const layers::Scope& parameters, layers::Activation) {
-        name_ = parameters.name();
-        conv3_conv5_1_.load(parameters["conv3"], kRelu, parameters["conv5_1"], kRelu);
-        conv5_2_conv7_2_.load(parameters["conv5_2"], kRelu, parameters["conv7_2"], kRelu);
-        conv7_3_.load(parameters["conv7_3"], kRelu);
-    }
-
-    template <class Pass, class Value>
-    Value forward(Pass& pass, Value x) const {
-        const auto [a, b] = pass.pair(conv3_conv5_1_, x);
-        const auto [c, d] = pass.pair(conv5_2_conv7_2_, b);
-        const Value e = pass(conv7_3_, d);
-        return pass.concat(std::array<Value, 3>{a, c, e}, name_);
-    }
-
-private:
-    layers::Conv2dPair<C, Half, Quarter> conv3_conv5_1_;
-    layers::Conv2dPair<Quarter, Quarter, Quarter> conv5_2_conv7_2_;
-    layers::Conv2d<Quarter, Quarter, 3> conv7_3_;
-    std::string name_;
-};
-
-/// The same of deformable convolutions.
+/// A context module of deformable convolutions.
 template <int C>
 class DeformableContextModule {
     static constexpr int kHalf = C / 2, kQuarter = C / 4;
@@ -398,13 +374,13 @@ struct ResNet50 {
     static constexpr const char* kName = "resnet50";
     static constexpr AnchorLayout kAnchors{3, 2, {8, 16, 32}, {{16, 32}, {64, 128}, {256, 512}}};
 
-    using Backbone = ResNet<3,                                                                   //
-                            Stage<Bottleneck<64, 256>, Repeat<2, Bottleneck<256, 256>>>,         //
-                            Stage<Bottleneck<256, 512, 2>, Repeat<3, Bottleneck<512, 512>>>,     //
-                            Stage<Bottleneck<512, 1024, 2>, Repeat<5, Bottleneck<1024, 1024>>>,  //
-                            Stage<Bottleneck<1024, 2048, 2>, Repeat<2, Bottleneck<2048, 2048, 1, Form::direct>>>>;
+    using Backbone = ResNet<3,                                                                                   //
+                            Stage<Bottleneck<64, 256>, Repeat<2, Bottleneck<256, 256>>>,                         //
+                            Stage<Bottleneck<256, 512, 2>, Repeat<3, Bottleneck<512, 512>>>,                     //
+                            Stage<Bottleneck<512, 1024, 2>, Repeat<5, Bottleneck<1024, 1024, 1, Maps::small>>>,  //
+                            Stage<Bottleneck<1024, 2048, 2>, Repeat<2, Bottleneck<2048, 2048, 1, Maps::small>>>>;
     using Neck = WideFeaturePyramid<256, 512, 1024, 2048>;
-    using Context = WideContextModule<256, 128, 64>;
+    using Context = ContextModule<256, 128, 64>;
     using Head = Heads<256, kAnchors.per_cell>;
 
     static layers::Activation activation(const Weights&, const Profile&) { return kRelu; }
@@ -416,13 +392,12 @@ struct ResNet50Preactivation {
     static constexpr AnchorLayout kAnchors = ResNet50::kAnchors;
 
     using Backbone =
-        PreactivationResNet<Stage<PreactivationUnit<64, 256>, Repeat<2, PreactivationUnit<256, 256>>>,      //
-                            Stage<PreactivationUnit<256, 512, 2>, Repeat<3, PreactivationUnit<512, 512>>>,  //
-                            Stage<PreactivationUnit<512, 1024, 2>, Repeat<1, PreactivationUnit<1024, 1024>>,
-                                  Repeat<4, PreactivationUnit<1024, 1024, 1, Form::direct>>>,  //
-                            Stage<PreactivationUnit<1024, 2048, 2>, Repeat<2, PreactivationUnit<2048, 2048, 1, Form::direct>>>>;
+        PreactivationResNet<Stage<PreactivationUnit<64, 256>, Repeat<2, PreactivationUnit<256, 256>>>,                         //
+                            Stage<PreactivationUnit<256, 512, 2>, Repeat<3, PreactivationUnit<512, 512>>>,                     //
+                            Stage<PreactivationUnit<512, 1024, 2>, Repeat<5, PreactivationUnit<1024, 1024, 1, Maps::small>>>,  //
+                            Stage<PreactivationUnit<1024, 2048, 2>, Repeat<2, PreactivationUnit<2048, 2048, 1, Maps::small>>>>;
     using Neck = WideFeaturePyramid<256, 256, 512, 2048>;
-    using Context = WideContextModule<256, 256, 128>;
+    using Context = ContextModule<256, 256, 128>;
     using Head = Heads<512, kAnchors.per_cell>;
 
     static layers::Activation activation(const Weights&, const Profile&) { return kRelu; }
@@ -441,12 +416,11 @@ struct ResNet152Deformable {
                                             {128, 161.269894f, 203.187335f},
                                             {256, 322.539789f, 406.374669f}}};
 
-    using Backbone = ResNet<4,                                                                //
-                            Stage<Bottleneck<64, 256>, Repeat<2, Bottleneck<256, 256>>>,      //
-                            Stage<Bottleneck<256, 512, 2>, Repeat<7, Bottleneck<512, 512>>>,  //
-                            Stage<Bottleneck<512, 1024, 2>, Repeat<22, Bottleneck<1024, 1024>>,
-                                  Repeat<13, Bottleneck<1024, 1024, 1, Form::direct>>>,  //
-                            Stage<Bottleneck<1024, 2048, 2>, Repeat<2, Bottleneck<2048, 2048, 1, Form::direct>>>>;
+    using Backbone = ResNet<4,                                                                                    //
+                            Stage<Bottleneck<64, 256>, Repeat<2, Bottleneck<256, 256>>>,                          //
+                            Stage<Bottleneck<256, 512, 2>, Repeat<7, Bottleneck<512, 512>>>,                      //
+                            Stage<Bottleneck<512, 1024, 2>, Repeat<35, Bottleneck<1024, 1024, 1, Maps::small>>>,  //
+                            Stage<Bottleneck<1024, 2048, 2>, Repeat<2, Bottleneck<2048, 2048, 1, Maps::small>>>>;
     using Neck = DeformableFeaturePyramid;
     using Context = DeformableContextModule<256>;
     using Head = DenseHeads<256, kAnchors.per_cell>;

@@ -57,6 +57,7 @@ public:
         operation.add = other.id;
         operation.addition = addition;
         keep(other.id, static_cast<int>(plan_.operations.size()) - 1);
+        if (addition == layers::Addition::residual) operation.in_place = Layer::kAddsInPlace;
         return out;
     }
 
@@ -108,6 +109,7 @@ public:
 
     /// Finishes the plan.
     void place() {
+        for (std::size_t k = 0; k < plan_.operations.size(); ++k) take_place(plan_.operations[k], static_cast<int>(k));
         for (const Plan::Slot& part : plan_.slots) {
             if (part.parent < 0) continue;
             Plan::Slot& whole = plan_.slot(part.parent);
@@ -167,6 +169,19 @@ private:
         slot.pitch = pitch;
     }
 
+    /// A sum that can be made where one of its terms lies is, if nobody reads that term after it: a large map less to fetch and to write back.
+    /// The term's other readers are done before: see make_chunks().
+    void take_place(const Plan::Operation& operation, int k) {
+        if (!operation.in_place) return;
+        Plan::Slot &sum = plan_.slot(operation.out[0]), &term = plan_.slot(operation.add);
+        const bool part = term.parent >= 0 && plan_.slot(term.parent).shape.size() != term.shape.size();
+        if (sum.parent >= 0 || part || term.death != k) return;
+        sum.parent = term.parent >= 0 ? term.parent : operation.add;
+    }
+    bool takes_place(const Plan::Operation& operation) const {
+        return operation.in_place && plan_.slot(operation.out[0]).offset == plan_.slot(operation.add).offset;
+    }
+
     /// Largest first, each at the lowest place that is free for all of its life. Returns bytes.
     std::size_t place_values() {
         plan_.order_.clear();
@@ -210,7 +225,11 @@ private:
             const int grains = (work.units + work.grain - 1) / work.grain;
             const int wanted = work.seams ? plan_.threads : kChunksAThread * plan_.threads;
             const int count = std::min(grains, wanted);
-            const int after = k + 1 < static_cast<std::size_t>(kReach) ? 0 : plan_.first_chunk_[k + 1 - kReach];
+            int after = k + 1 < static_cast<std::size_t>(kReach) ? 0 : plan_.first_chunk_[k + 1 - kReach];
+            if (takes_place(operation))
+                for (std::size_t j = 0; j < k; ++j)
+                    if (plan_.operations[j].in == operation.add || plan_.operations[j].add == operation.add)
+                        after = std::max(after, plan_.first_chunk_[j + 1]);
             for (int i = 0; i < count; ++i) {
                 const auto edge = [&](int at) {
                     return std::min(work.units, static_cast<int>(std::int64_t{grains} * at / count) * work.grain);

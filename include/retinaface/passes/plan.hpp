@@ -44,6 +44,7 @@ public:
         int in;  ///< value
         int add = -1;
         layers::Addition addition = layers::Addition::none;
+        bool in_place = false;  ///< the sum may be made where `add` lies
         int out[2] = {-1, -1};
         layers::Activation activations[2];
         layers::Work work;

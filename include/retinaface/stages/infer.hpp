@@ -24,7 +24,7 @@ struct Outputs {
 /// Memory of running networks: arena and plan. One thread at a time; any network may use it.
 class Inference {
 public:
-    /// `image` has the size of `input`, without its padding.
+    /// `image` has the size of `input`, with its padding or without.
     Outputs run(const models::Network& network, const ImageView& image, const InputSize& input,
                 const detail::Parallel& parallel) {
         const layers::Pixels pixels = pixels_of(image, input, network.profile());

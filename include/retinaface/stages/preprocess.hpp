@@ -29,6 +29,11 @@ public:
         return mirror_.mirror(sized_);
     }
 
+    /// A look with the profile's padding, where that is pixels; the first convolution adds the mean's colour by itself.
+    ImageView padded(const ImageView& look, const InputSize& input, const Profile& profile) {
+        return profile.black_padding ? padder_.pad(look, input.padded_width, input.padded_height) : look;
+    }
+
     /// A look, turned: each of those of Rotation::automatic. Valid until the next call.
     ImageView turned(const ImageView& look, Rotation rotation, const detail::Parallel& parallel,
                      const detail::YuvKernels& kernels) {
@@ -40,10 +45,11 @@ private:
     detail::Upright turned_;
     detail::Resizer resizer_;
     detail::Mirror mirror_;
+    detail::Padder padder_;
     ImageView sized_;
 };
 
-/// What the network reads of an image that has the size of `input`, without its padding.
+/// What the network reads of an image that has the size of `input`, with its padding or without.
 inline layers::Pixels pixels_of(const ImageView& image, const InputSize& input, const Profile& profile) {
     layers::Pixels pixels;
     pixels.image = image;

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,7 @@ struct EmbeddedFile;
 
 RETINAFACE_BEGIN_NAMESPACE
 
-/// One tensor, decoded: F32 and F16 into `values`, U8 into `bytes`.
+/// One tensor, decoded: F32 and F16 into `values`, U8 into `bytes` (of a file that Weights::open() has, large ones stay there).
 struct Tensor {
     enum class Dtype { f32, f16, u8 };
 
@@ -39,6 +40,42 @@ inline const char* to_string(Tensor::Dtype dtype) {
     }
     return "?";
 }
+
+namespace detail {
+
+struct FileCloser {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+};
+
+/// A file whose bytes are read when they are asked for. Threads may share one.
+class FileBytes {
+public:
+    explicit FileBytes(const std::string& path) : file_(std::fopen(path.c_str(), "rb")) {
+        if (file_ == nullptr || std::fseek(file_.get(), 0, SEEK_END) != 0) return;
+        const long size = std::ftell(file_.get());
+        // Directories have sizes of their own, and cannot be read.
+        char byte;
+        if (size > 0 && read(static_cast<std::size_t>(size) - 1, &byte, 1)) size_ = static_cast<std::size_t>(size);
+    }
+
+    /// 0 where it cannot be read, is empty, or has no size (a pipe).
+    std::size_t size() const noexcept { return size_; }
+
+    /// False where the file has changed or cannot be read.
+    bool read(std::size_t offset, void* dst, std::size_t size) noexcept {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        return std::fseek(file_.get(), static_cast<long>(offset), SEEK_SET) == 0 && std::fread(dst, 1, size, file_.get()) == size;
+    }
+
+private:
+    std::mutex mutex_;
+    std::unique_ptr<std::FILE, FileCloser> file_;
+    std::size_t size_ = 0;
+};
+
+struct TensorEntry;
+
+}  // namespace detail
 
 inline std::string to_string(const std::vector<std::int64_t>& shape) {
     std::string text = "[";
@@ -59,6 +96,15 @@ public:
     static Result<Weights> try_load(const std::string& path) noexcept {
         return detail::as_result([&] { return read_file(path); });
     }
+
+    /// As load(), but tensors of kLarge bytes or more are left in the file, which stays open; a detector reads them one by one as it packs
+    /// them, so that no second copy of a large network is ever held. The file must not change meanwhile. What has no size (a pipe) is
+    /// loaded. Throws Error (io, bad_format, damaged).
+    static Weights open(const std::string& path) { return open_file(path).value(); }
+    static Result<Weights> try_open(const std::string& path) noexcept {
+        return detail::as_result([&] { return open_file(path); });
+    }
+    static constexpr std::size_t kLarge = std::size_t{1} << 16;
 
     /// Parses `size` bytes of a weights file; they are not kept. Throws Error (bad_format, damaged).
     static Weights from_memory(const void* data, std::size_t size) { return read(data, size, Check::hash).value(); }
@@ -107,15 +153,30 @@ public:
         return nullptr;
     }
 
+    /// Values of one of these F32 or F16 tensors, wherever they are. Throws Error (io, bad_format).
+    std::vector<float> values(const Tensor& tensor) const { return read_values(tensor).value(); }
+    Result<std::vector<float>> try_values(const Tensor& tensor) const noexcept {
+        return detail::as_result([&] { return read_values(tensor); });
+    }
+
 private:
     enum class Check { hash, container };
     static Result<Weights> read(const void* data, std::size_t size, Check check);
     static Result<Weights> read_file(const std::string& path);
     static Result<Weights> read_embedded(const embedded::EmbeddedFile& file);
+    static Result<Weights> open_file(const std::string& path);
+    Result<std::vector<float>> read_values(const Tensor& tensor) const;
+    /// Length of the header of a file that begins with these 8 bytes.
+    static Result<std::size_t> header_size(const unsigned char* bytes, std::size_t size);
+    /// Metadata, and the tensors in order, from the file's head (8 bytes and header).
+    Result<std::vector<detail::TensorEntry>> parse(const unsigned char* head, std::size_t header, std::size_t data_size,
+                                                   bool hashed);
 
     std::map<std::string, std::string> metadata_;
     std::vector<Tensor> tensors_;
     bool has_hash_ = false;
+    std::shared_ptr<detail::FileBytes> file_;
+    std::vector<std::size_t> left_;  ///< by tensor: where in the file its values are; 0: in the tensor
 };
 
 namespace detail {
@@ -372,11 +433,11 @@ inline TensorEntry parse_tensor_entry(HeaderParser& parser, const std::string& n
     return entry;
 }
 
-/// False, and `bad` the index of the value, where one is not finite.
-inline bool decode_tensor(Tensor& tensor, const unsigned char* data, std::size_t bytes, std::size_t& bad) {
+/// Error (bad_format) where a value is not finite.
+inline Result<void> decode_tensor(Tensor& tensor, const unsigned char* data, std::size_t bytes) {
     if (tensor.dtype == Tensor::Dtype::u8) {
         tensor.bytes.assign(data, data + bytes);
-        return true;
+        return {};
     }
     const bool half = tensor.dtype == Tensor::Dtype::f16;
     const std::size_t count = bytes / (half ? 2 : 4);
@@ -390,21 +451,18 @@ inline bool decode_tensor(Tensor& tensor, const unsigned char* data, std::size_t
             value = half_to_float(static_cast<std::uint16_t>(bits));
         else
             std::memcpy(&value, &bits, sizeof value);
-        bad = i;
-        if (!is_finite(value)) return false;
+        if (!is_finite(value)) return bad_weights("tensor '" + tensor.name + "': value " + std::to_string(i) + " is not finite");
         tensor.values[i] = value;
     }
-    return true;
+    return {};
 }
-
-struct FileCloser {
-    void operator()(std::FILE* file) const { std::fclose(file); }
-};
 
 /// Holds a file against the hash that it carries: `"hash":"blake2b-128:..."` in its metadata, made over all bytes of the file with zeros
 /// for the digits. Files of format 2 have one. Both are looked for in the text, before it is parsed: a bit that flips in one of them
 /// cannot hide the other. False: it carries none.
-inline Result<bool> check_hash(const unsigned char* bytes, std::size_t size, std::size_t header) {
+/// `bytes` is the file's head, 8 + `header` bytes; `add_rest(sum)` adds what follows.
+template <class AddRest>
+Result<bool> check_hash(const unsigned char* bytes, std::size_t header, AddRest add_rest) {
     static constexpr char kHash[] = "\"hash\":\"blake2b-128:", kFormat[] = "\"format\":\"retinaface-weights-2\"";
     const char* const text = reinterpret_cast<const char*>(bytes) + 8;
     const char* const end = text + header;
@@ -426,7 +484,8 @@ inline Result<bool> check_hash(const unsigned char* bytes, std::size_t size, std
     Blake2b128 sum;
     sum.add(bytes, before);
     sum.add(zeros.data(), zeros.size());
-    sum.add(bytes + before + zeros.size(), size - before - zeros.size());
+    sum.add(bytes + before + zeros.size(), 8 + header - before - zeros.size());
+    if (const Result<void> added = add_rest(sum); !added) return added.error();
     const std::array<char, Blake2b128::kDigits> found = sum.digits();
     if (!std::equal(found.begin(), found.end(), digits))
         return damaged("the hash of its bytes is " + std::string(found.begin(), found.end()) + ", not the one it carries");
@@ -435,10 +494,10 @@ inline Result<bool> check_hash(const unsigned char* bytes, std::size_t size, std
 
 }  // namespace detail
 
-inline Result<Weights> Weights::read(const void* data, std::size_t size, Check check) {
+inline Result<std::size_t> Weights::header_size(const unsigned char* bytes, std::size_t size) {
     const auto bad = [](const std::string& what) { return detail::bad_weights(what); };
-    const auto* const bytes = static_cast<const unsigned char*>(data);
-    if (data == nullptr || size < 8) return bad("expected at least 8 bytes, found " + std::to_string(data == nullptr ? 0 : size));
+    if (bytes == nullptr || size < 8)
+        return bad("expected at least 8 bytes, found " + std::to_string(bytes == nullptr ? 0 : size));
     if (size > kMaxFile) return bad("larger than " + std::to_string(kMaxFile) + " bytes");
     std::uint64_t header = 0;
     for (int i = 0; i < 8; ++i) header |= static_cast<std::uint64_t>(bytes[i]) << (8 * i);
@@ -448,28 +507,27 @@ inline Result<Weights> Weights::read(const void* data, std::size_t size, Check c
     if (header > size - 8)
         return bad("header of " + std::to_string(header) + " bytes runs past the end: " + std::to_string(size - 8) +
                    " bytes follow (truncated or damaged?)");
-    const auto header_size = static_cast<std::size_t>(header);
-    const Result<bool> hashed = check == Check::hash ? detail::check_hash(bytes, size, header_size) : Result<bool>(true);
-    if (!hashed) return hashed.error();
-    const std::size_t data_size = size - 8 - header_size;
-    const unsigned char* const buffer = bytes + 8 + header_size;
+    return static_cast<std::size_t>(header);
+}
 
-    Weights weights;
+inline Result<std::vector<detail::TensorEntry>> Weights::parse(const unsigned char* head, std::size_t header,
+                                                               std::size_t data_size, bool hashed) {
+    const auto bad = [](const std::string& what) { return detail::bad_weights(what); };
     std::vector<detail::TensorEntry> entries;
-    detail::HeaderParser parser(reinterpret_cast<const char*>(bytes + 8), header_size);
-    if (header == 0 || bytes[8] != '{') return bad("header: expected '{' as its first byte (damaged?)");
+    detail::HeaderParser parser(reinterpret_cast<const char*>(head + 8), header);
+    if (header == 0 || head[8] != '{') return bad("header: expected '{' as its first byte (damaged?)");
     parser.object("the header", [&](const std::string& key) {
         if (key == "__metadata__")
             parser.object("__metadata__",
-                          [&](const std::string& name) { weights.metadata_[name] = parser.string("metadata '" + name + "'"); });
+                          [&](const std::string& name) { metadata_[name] = parser.string("metadata '" + name + "'"); });
         else
             entries.push_back(detail::parse_tensor_entry(parser, key));
     });
     parser.end();
     if (parser.failed()) return parser.error();
-    const std::string* const format = weights.find_metadata("format");
-    weights.has_hash_ = format != nullptr && *format == "retinaface-weights-2";
-    if (weights.has_hash_ && !*hashed)
+    const std::string* const format = find_metadata("format");
+    has_hash_ = format != nullptr && *format == "retinaface-weights-2";
+    if (has_hash_ && !hashed)
         return Error(ErrorCode::damaged, "weights: damaged: a file of format retinaface-weights-2 without its hash");
 
     std::sort(entries.begin(), entries.end(), [](const detail::TensorEntry& a, const detail::TensorEntry& b) {
@@ -490,14 +548,98 @@ inline Result<Weights> Weights::read(const void* data, std::size_t size, Check c
     if (static_cast<std::uint64_t>(position) != data_size)
         return bad(std::to_string(data_size - static_cast<std::uint64_t>(position)) + " bytes behind the last tensor");
 
-    weights.tensors_.reserve(entries.size());
-    for (detail::TensorEntry& entry : entries) {
-        std::size_t value = 0;
-        if (!detail::decode_tensor(entry.tensor, buffer + entry.begin, static_cast<std::size_t>(entry.end - entry.begin), value))
-            return bad("tensor '" + entry.tensor.name + "': value " + std::to_string(value) + " is not finite");
+    return entries;
+}
+
+inline Result<Weights> Weights::read(const void* data, std::size_t size, Check check) {
+    const auto* const bytes = static_cast<const unsigned char*>(data);
+    const Result<std::size_t> header = header_size(bytes, size);
+    if (!header) return header.error();
+    const std::size_t data_size = size - 8 - *header;
+    const unsigned char* const buffer = bytes + 8 + *header;
+    const auto add_rest = [&](detail::Blake2b128& sum) -> Result<void> {
+        sum.add(buffer, data_size);
+        return {};
+    };
+    const Result<bool> hashed = check == Check::hash ? detail::check_hash(bytes, *header, add_rest) : Result<bool>(true);
+    if (!hashed) return hashed.error();
+
+    Weights weights;
+    Result<std::vector<detail::TensorEntry>> entries = weights.parse(bytes, *header, data_size, *hashed);
+    if (!entries) return entries.error();
+    weights.tensors_.reserve((*entries).size());
+    for (detail::TensorEntry& entry : *entries) {
+        const Result<void> decoded =
+            detail::decode_tensor(entry.tensor, buffer + entry.begin, static_cast<std::size_t>(entry.end - entry.begin));
+        if (!decoded) return decoded.error();
         weights.tensors_.push_back(std::move(entry.tensor));
     }
     return weights;
+}
+
+inline Result<Weights> Weights::open_file(const std::string& path) {
+    const auto file = std::make_shared<detail::FileBytes>(path);
+    const std::size_t size = file->size();
+    if (size < 8 || size > kMaxFile) return read_file(path);
+    const auto unread = [] { return Error(ErrorCode::io, "cannot be read, or has changed"); };
+    const auto opened = [&]() -> Result<Weights> {
+        std::vector<unsigned char> head(8);
+        if (!file->read(0, head.data(), 8)) return unread();
+        const Result<std::size_t> header = header_size(head.data(), size);
+        if (!header) return header.error();
+        const std::size_t begin = 8 + *header;
+        head.resize(begin);
+        if (!file->read(0, head.data(), begin)) return unread();
+        std::vector<unsigned char> bytes;
+        const auto add_rest = [&](detail::Blake2b128& sum) -> Result<void> {
+            bytes.resize(std::size_t{1} << 20);
+            for (std::size_t at = begin; at < size; at += bytes.size()) {
+                const std::size_t count = std::min(bytes.size(), size - at);
+                if (!file->read(at, bytes.data(), count)) return unread();
+                sum.add(bytes.data(), count);
+            }
+            return {};
+        };
+        const Result<bool> hashed = detail::check_hash(head.data(), *header, add_rest);
+        if (!hashed) return hashed.error();
+
+        Weights weights;
+        Result<std::vector<detail::TensorEntry>> entries = weights.parse(head.data(), *header, size - begin, *hashed);
+        if (!entries) return entries.error();
+        for (detail::TensorEntry& entry : *entries) {
+            const std::size_t at = begin + static_cast<std::size_t>(entry.begin);
+            const auto count = static_cast<std::size_t>(entry.end - entry.begin);
+            const bool leave = count >= kLarge && entry.tensor.dtype != Tensor::Dtype::u8;
+            if (!leave) {
+                bytes.resize(count);
+                if (!file->read(at, bytes.data(), count)) return unread();
+                if (const Result<void> decoded = detail::decode_tensor(entry.tensor, bytes.data(), count); !decoded)
+                    return decoded.error();
+            }
+            weights.tensors_.push_back(std::move(entry.tensor));
+            weights.left_.push_back(leave ? at : 0);
+        }
+        weights.file_ = file;
+        return weights;
+    };
+    Result<Weights> weights = opened();
+    if (!weights) return Error(weights.error().code(), path + ": " + weights.error().what());
+    return weights;
+}
+
+inline Result<std::vector<float>> Weights::read_values(const Tensor& tensor) const {
+    const auto index = static_cast<std::size_t>(&tensor - tensors_.data());
+    if (left_.empty() || left_[index] == 0) return tensor.values;
+    std::size_t count = tensor.dtype == Tensor::Dtype::f16 ? 2 : 4;
+    for (const std::int64_t side : tensor.shape) count *= static_cast<std::size_t>(side);
+    std::vector<unsigned char> bytes(count);
+    if (!file_->read(left_[index], bytes.data(), count))
+        return Error(ErrorCode::io, "weights: tensor '" + tensor.name + "' cannot be read: has the file changed?");
+    Tensor decoded;
+    decoded.name = tensor.name;
+    decoded.dtype = tensor.dtype;
+    if (const Result<void> done = detail::decode_tensor(decoded, bytes.data(), count); !done) return done.error();
+    return std::move(decoded.values);
 }
 
 inline Result<Weights> Weights::read_file(const std::string& path) {

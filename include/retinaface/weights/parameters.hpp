@@ -3,7 +3,7 @@
 #pragma once
 
 #include <initializer_list>
-#include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -23,8 +23,8 @@ public:
         /// Instruction set to pack for.
         Isa isa() const noexcept { return root_.isa_; }
 
-        /// Values of tensor `name` of this scope. Where it is missing or of another shape they are zeros, and finish() says so.
-        const std::vector<float>& take(const char* name, std::initializer_list<std::int64_t> shape) const {
+        /// Values of tensor `name` of this scope. Where it is missing, of another shape or cannot be read they are zeros, and finish() says so.
+        std::vector<float> take(const char* name, std::initializer_list<std::int64_t> shape) const {
             return root_.take((*this)[name].name_, shape);
         }
 
@@ -46,7 +46,7 @@ public:
 
     /// Error (mismatch): the first tensor that did not fit, else one that nobody took, the self-test aside.
     Result<void> finish() const {
-        if (!mistake_.empty()) return Error(ErrorCode::mismatch, "weights: " + mistake_);
+        if (mistake_ != nullptr) return *mistake_;
         for (const Tensor& tensor : weights_.tensors())
             if (taken_.count(tensor.name) == 0 && tensor.name.rfind("selftest.", 0) != 0)
                 return Error(ErrorCode::mismatch, "weights: tensor '" + tensor.name + "' does not belong to architecture " +
@@ -55,32 +55,32 @@ public:
     }
 
 private:
-    const std::vector<float>& take(const std::string& name, std::initializer_list<std::int64_t> shape) {
+    std::vector<float> take(const std::string& name, std::initializer_list<std::int64_t> shape) {
         const Tensor* tensor = weights_.find(name);
         const std::vector<std::int64_t> expected(shape);
-        if (tensor == nullptr) return zeros(expected, "tensor '" + name + "' is missing, expected shape " + to_string(expected));
+        const auto mismatch = [&](const std::string& what) {
+            return zeros(expected, Error(ErrorCode::mismatch, "weights: tensor '" + name + "'" + what));
+        };
+        if (tensor == nullptr) return mismatch(" is missing, expected shape " + to_string(expected));
         if (tensor->shape != expected)
-            return zeros(expected,
-                         "tensor '" + name + "': expected shape " + to_string(expected) + ", found " + to_string(tensor->shape));
-        if (tensor->dtype == Tensor::Dtype::u8) return zeros(expected, "tensor '" + name + "': expected F32 or F16, found U8");
+            return mismatch(": expected shape " + to_string(expected) + ", found " + to_string(tensor->shape));
+        if (tensor->dtype == Tensor::Dtype::u8) return mismatch(": expected F32 or F16, found U8");
         taken_.insert(name);
-        return tensor->values;
+        Result<std::vector<float>> values = weights_.try_values(*tensor);
+        return values ? *std::move(values) : zeros(expected, values.error());
     }
 
-    const std::vector<float>& zeros(const std::vector<std::int64_t>& shape, const std::string& mistake) {
-        if (mistake_.empty()) mistake_ = mistake;
+    std::vector<float> zeros(const std::vector<std::int64_t>& shape, const Error& mistake) {
+        if (mistake_ == nullptr) mistake_ = std::make_unique<Error>(mistake);
         std::size_t count = 1;
         for (const std::int64_t side : shape) count *= static_cast<std::size_t>(side);
-        std::vector<float>& values = zeros_[count];
-        values.resize(count);
-        return values;
+        return std::vector<float>(count);
     }
 
     const Weights& weights_;
     Isa isa_;
     std::set<std::string> taken_;
-    std::string mistake_;
-    std::map<std::size_t, std::vector<float>> zeros_;  ///< by their number
+    std::unique_ptr<Error> mistake_;
 };
 
 }  // namespace detail

@@ -36,7 +36,7 @@ Kind kind_by_name(const std::string& path) {
          {"Thumbs.db", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", ".DS_Store", "desktop.ini", "Desktop.ini", ".picasa.ini"})
         if (name == known) return Kind::thumbnails;
     if (const Decoder* decoder = decoder_for_extension(fs::path(path).extension().string()))
-        return decoder->read != nullptr ? Kind::picture : Kind::unread_format;
+        return decoder->reading.read != nullptr ? Kind::picture : Kind::unread_format;
     return is_archive_name(path) ? Kind::archive : Kind::foreign;
 }
 

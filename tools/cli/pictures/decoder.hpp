@@ -79,11 +79,16 @@ private:
 
 /// A format that this tool knows by sight.
 struct Decoder {
-    const char* format;                       ///< its name, as in messages: "JPEG"
-    const char* extensions;                   ///< ".jpg .jpeg": names under which a directory's files are taken for pictures
-    bool (*sniff)(Bytes file);                ///< is it this format, by its first bytes
-    void (*read)(Bytes file, ImageBuilder&);  ///< nullptr: not in this build. Throws retinaface::Error (invalid_argument)
-    const char* library;                      ///< what reads it, or without `read` why nothing does
+    /// What reads it in this build.
+    struct Reading {
+        void (*read)(Bytes file, ImageBuilder&);  ///< nullptr: nothing. Throws retinaface::Error (invalid_argument)
+        const char* library;                      ///< its name, or why nothing does
+    };
+
+    const char* format;         ///< its name, as in messages: "JPEG"
+    const char* extensions;     ///< ".jpg .jpeg": names under which a directory's files are taken for pictures
+    bool (*sniff)(Bytes file);  ///< is it this format, by its first bytes
+    Reading reading;
 };
 
 /// Every format known, in the order in which they are tried.

@@ -27,66 +27,51 @@ bool is_text(Bytes file, std::string_view begins) {
 }
 
 #if defined(RETINAFACE_WITH_JPEG)
-constexpr auto kReadJpeg = read_jpeg;
-constexpr const char* kJpegLibrary = "libjpeg-turbo";
+constexpr Decoder::Reading kJpeg = {read_jpeg, "libjpeg-turbo"};
 #elif defined(RETINAFACE_STB_JPEG)
-constexpr auto kReadJpeg = read_stb;
-constexpr const char* kJpegLibrary = "stb_image";
+constexpr Decoder::Reading kJpeg = {read_stb, "stb_image"};
 #else
-constexpr void (*kReadJpeg)(Bytes, ImageBuilder&) = nullptr;
-constexpr const char* kJpegLibrary = "built without libjpeg-turbo, and its stb_image is older than 2.29";
+constexpr Decoder::Reading kJpeg = {nullptr, "built without libjpeg-turbo, and its stb_image is older than 2.29"};
 #endif
-
 #if defined(RETINAFACE_WITH_PNG)
-constexpr auto kReadPng = read_png;
-constexpr const char* kPngLibrary = "libpng";
+constexpr Decoder::Reading kPng = {read_png, "libpng"};
 #elif defined(RETINAFACE_STB_PNG)
-constexpr auto kReadPng = read_stb;
-constexpr const char* kPngLibrary = "stb_image";
+constexpr Decoder::Reading kPng = {read_stb, "stb_image"};
 #else
-constexpr void (*kReadPng)(Bytes, ImageBuilder&) = nullptr;
-constexpr const char* kPngLibrary = "built without libpng, and its stb_image is older than 2.29";
+constexpr Decoder::Reading kPng = {nullptr, "built without libpng, and its stb_image is older than 2.29"};
 #endif
-
 #if defined(RETINAFACE_WITH_WEBP)
-constexpr auto kReadWebp = read_webp;
-constexpr const char* kWebpLibrary = "libwebp";
+constexpr Decoder::Reading kWebp = {read_webp, "libwebp"};
 #else
-constexpr void (*kReadWebp)(Bytes, ImageBuilder&) = nullptr;
-constexpr const char* kWebpLibrary = "built without libwebp";
+constexpr Decoder::Reading kWebp = {nullptr, "built without libwebp"};
 #endif
-
 #if defined(RETINAFACE_WITH_TIFF)
-constexpr auto kReadTiff = read_tiff;
-constexpr const char* kTiffLibrary = "libtiff";
+constexpr Decoder::Reading kTiff = {read_tiff, "libtiff"};
 #else
-constexpr void (*kReadTiff)(Bytes, ImageBuilder&) = nullptr;
-constexpr const char* kTiffLibrary = "built without libtiff";
+constexpr Decoder::Reading kTiff = {nullptr, "built without libtiff"};
 #endif
-
 #if defined(RETINAFACE_WITH_HEIF)
-constexpr auto kReadHeif = read_heif;
-constexpr const char* kHeifLibrary = "libheif";
+constexpr Decoder::Reading kHeif = {read_heif, "libheif"};
 #else
-constexpr void (*kReadHeif)(Bytes, ImageBuilder&) = nullptr;
-constexpr const char* kHeifLibrary = "built without libheif";
+constexpr Decoder::Reading kHeif = {nullptr, "built without libheif"};
 #endif
-
-constexpr const char* kForeign = "not a format that this tool reads";
+constexpr Decoder::Reading kStb = {read_stb, "stb_image"};
+constexpr Decoder::Reading kBmp = {read_bmp, "this tool"};
+constexpr Decoder::Reading kPnm = {read_pnm, "this tool"};
+constexpr Decoder::Reading kForeign = {nullptr, "not a format that this tool reads"};
 
 }  // namespace
 
 const std::vector<Decoder>& decoders() {
     static const std::vector<Decoder> kDecoders = {
-        {"JPEG", ".jpg .jpeg .jpe .jfif .jif .mpo", [](Bytes f) { return f.starts_with("\xff\xd8"); }, kReadJpeg, kJpegLibrary},
-        {"PNG", ".png", [](Bytes f) { return f.starts_with("\x89PNG\r\n\x1a\n"); }, kReadPng, kPngLibrary},
-        {"BMP", ".bmp .dib", [](Bytes f) { return f.starts_with("BM"); }, read_bmp, "this tool"},
+        {"JPEG", ".jpg .jpeg .jpe .jfif .jif .mpo", [](Bytes f) { return f.starts_with("\xff\xd8"); }, kJpeg},
+        {"PNG", ".png", [](Bytes f) { return f.starts_with("\x89PNG\r\n\x1a\n"); }, kPng},
+        {"BMP", ".bmp .dib", [](Bytes f) { return f.starts_with("BM"); }, kBmp},
         {"PNM", ".pbm .pgm .ppm .pnm .pam",
-         [](Bytes f) { return f.u8(0) == 'P' && f.u8(1) >= '1' && f.u8(1) <= '7' && (f.u8(2) <= ' ' || f.u8(2) == '#'); },
-         read_pnm, "this tool"},
-        {"WebP", ".webp", [](Bytes f) { return f.starts_with("RIFF") && f.has(8, "WEBP"); }, kReadWebp, kWebpLibrary},
-        {"GIF", ".gif", [](Bytes f) { return f.starts_with("GIF87a") || f.starts_with("GIF89a"); }, read_stb, "stb_image"},
-        {"PSD", ".psd", [](Bytes f) { return f.starts_with("8BPS"); }, read_stb, "stb_image"},
+         [](Bytes f) { return f.u8(0) == 'P' && f.u8(1) >= '1' && f.u8(1) <= '7' && (f.u8(2) <= ' ' || f.u8(2) == '#'); }, kPnm},
+        {"WebP", ".webp", [](Bytes f) { return f.starts_with("RIFF") && f.has(8, "WEBP"); }, kWebp},
+        {"GIF", ".gif", [](Bytes f) { return f.starts_with("GIF87a") || f.starts_with("GIF89a"); }, kStb},
+        {"PSD", ".psd", [](Bytes f) { return f.starts_with("8BPS"); }, kStb},
         {"TIFF", ".tif .tiff",
          [](Bytes f) {
              using namespace std::string_view_literals;
@@ -94,34 +79,37 @@ const std::vector<Decoder>& decoders() {
                  if (f.starts_with(mark)) return true;
              return false;
          },
-         kReadTiff, kTiffLibrary},
+         kTiff},
         {"HEIC", ".heic .heif .hif",
          [](Bytes f) {
              return is_ftyp(f, {"heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1"});
          },
-         kReadHeif, kHeifLibrary},
+         kHeif},
         {"AVIF", ".avif",
          [](Bytes f) {
              return is_ftyp(f, {"avif", "avis"});
          },
-         kReadHeif, kHeifLibrary},
+         kHeif},
         // Known by sight only, so that a message says what the file is.
-        {"JPEG XL", "", [](Bytes f) { return f.starts_with("\xff\x0a") || f.has(4, "JXL "); }, nullptr, kForeign},
-        {"JPEG 2000", "", [](Bytes f) { return f.has(4, "jP  ") || f.starts_with("\xff\x4f\xff\x51"); }, nullptr, kForeign},
-        {"PFM", "", [](Bytes f) { return f.starts_with("PF\n") || f.starts_with("Pf\n"); }, nullptr, kForeign},
-        {"OpenEXR", "", [](Bytes f) { return f.starts_with("\x76\x2f\x31\x01"); }, nullptr, kForeign},
-        {"Radiance HDR", "", [](Bytes f) { return f.starts_with("#?"); }, nullptr, kForeign},
-        {"ICO", "", [](Bytes f) { return f.u32(0) == 0x00000100 && f.size() > 6; }, nullptr, kForeign},
-        {"PDF", "", [](Bytes f) { return f.starts_with("%PDF"); }, nullptr, kForeign},
-        {"PostScript", "", [](Bytes f) { return f.starts_with("%!PS"); }, nullptr, kForeign},
-        {"SVG", "", [](Bytes f) { return is_text(f, "<svg"); }, nullptr, kForeign},
-        {"HTML", "", [](Bytes f) { return is_text(f, "<!doctype html") || is_text(f, "<html"); }, nullptr, kForeign},
-        {"XML", "", [](Bytes f) { return is_text(f, "<?xml"); }, nullptr, kForeign},
-        {"MP4 or QuickTime video", "", [](Bytes f) { return f.has(4, "ftyp") || f.has(4, "moov"); }, nullptr, kForeign},
-        {"AVI video", "", [](Bytes f) { return f.starts_with("RIFF") && f.has(8, "AVI "); }, nullptr, kForeign},
-        {"ZIP", "", [](Bytes f) { return f.starts_with("PK\3\4"); }, nullptr, kForeign},
-        {"gzip", "", [](Bytes f) { return f.starts_with("\x1f\x8b"); }, nullptr, kForeign},
-        {"tar", "", [](Bytes f) { return f.has(257, "ustar"); }, nullptr, kForeign},
+        {"JPEG XL", "", [](Bytes f) { return f.starts_with("\xff\x0a") || f.has(4, "JXL "); }, kForeign},
+        {"JPEG 2000", "", [](Bytes f) { return f.has(4, "jP  ") || f.starts_with("\xff\x4f\xff\x51"); }, kForeign},
+        {"PFM", "", [](Bytes f) { return f.starts_with("PF\n") || f.starts_with("Pf\n"); }, kForeign},
+        {"OpenEXR", "", [](Bytes f) { return f.starts_with("\x76\x2f\x31\x01"); }, kForeign},
+        {"Radiance HDR", "", [](Bytes f) { return f.starts_with("#?"); }, kForeign},
+        {"ICO", "", [](Bytes f) { return f.u32(0) == 0x00000100 && f.size() > 6; }, kForeign},
+        {"PDF", "", [](Bytes f) { return f.starts_with("%PDF"); }, kForeign},
+        {"PostScript", "", [](Bytes f) { return f.starts_with("%!PS"); }, kForeign},
+        {"SVG", "", [](Bytes f) { return is_text(f, "<svg"); }, kForeign},
+        {"Git LFS pointer", "", [](Bytes f) { return f.starts_with("version https://git-lfs"); }, kForeign},
+        {"DDS", "", [](Bytes f) { return f.starts_with("DDS "); }, kForeign},
+        {"Apple icon", "", [](Bytes f) { return f.starts_with("icns"); }, kForeign},
+        {"HTML", "", [](Bytes f) { return is_text(f, "<!doctype html") || is_text(f, "<html"); }, kForeign},
+        {"XML", "", [](Bytes f) { return is_text(f, "<?xml"); }, kForeign},
+        {"MP4 or QuickTime video", "", [](Bytes f) { return f.has(4, "ftyp") || f.has(4, "moov"); }, kForeign},
+        {"AVI video", "", [](Bytes f) { return f.starts_with("RIFF") && f.has(8, "AVI "); }, kForeign},
+        {"ZIP", "", [](Bytes f) { return f.starts_with("PK\3\4"); }, kForeign},
+        {"gzip", "", [](Bytes f) { return f.starts_with("\x1f\x8b"); }, kForeign},
+        {"tar", "", [](Bytes f) { return f.has(257, "ustar"); }, kForeign},
     };
     return kDecoders;
 }
