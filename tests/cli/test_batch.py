@@ -9,6 +9,7 @@ import json
 import os
 import random
 import signal
+import struct
 import subprocess
 import tarfile
 import time
@@ -99,12 +100,25 @@ def test_damaged_archives(tmp_path: Path) -> None:
 def test_nothing_is_skipped_in_silence(tmp_path: Path) -> None:
     """Each good picture found, each other file named once."""
     picture = noise(32, 32, 1)
-    good = ["a.jpg", "b.JPEG", "c.jpe", "d.jfif", "e.png", "f.bmp", "g.pgm", "h.ppm", "i.pnm", "sub/k.png", "sub/deeper/l.png"]
-    for name in good:
+    good = ["a.jpg", "b.JPEG", "c.jpe", "d.jfif", "d.jif", "d.mpo", "e.png", "f.bmp", "f.dib", "g.pgm", "g.pbm", "h.ppm", "i.pnm",
+            "j.pam", "n.gif", "sub/k.png", "sub/deeper/l.png"]
+    optional = ["o.webp", "p.tif", "q.tiff"]  # where the build has the library
+    for name in good + optional:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         suffix = Path(name).suffix.lower()
-        kind = {".bmp": "BMP", ".png": "PNG", ".pgm": "PPM", ".ppm": "PPM", ".pnm": "PPM"}.get(suffix, "JPEG")
-        (picture.convert("L") if suffix == ".pgm" else picture).save(tmp_path / name, kind)
+        kind = {".bmp": "BMP", ".dib": "BMP", ".png": "PNG", ".pgm": "PPM", ".pbm": "PPM", ".ppm": "PPM", ".pnm": "PPM", ".gif": "GIF",
+                ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}.get(suffix, "JPEG")
+        if suffix == ".pam":
+            header = b"P7\nWIDTH 32\nHEIGHT 32\nDEPTH 3\nMAXVAL 255\nTUPLTYPE RGB\nENDHDR\n"
+            (tmp_path / name).write_bytes(header + picture.tobytes())
+        else:
+            (picture.convert({".pgm": "L", ".pbm": "1"}.get(suffix, "RGB"))).save(tmp_path / name, kind)
+    (tmp_path / "m.psd").write_bytes(b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", 3, 32, 32, 8, 3) + bytes(12) + b"\0\0"
+                                     + np.asarray(picture).transpose(2, 0, 1).tobytes())
+    good.append("m.psd")
+    for name in optional:
+        lacks = "built without" in run("detect", "--model", MODEL, tmp_path / name).stderr.decode()
+        (tmp_path / name).unlink() if lacks else good.append(name)
     left_out = ["._a.jpg", "sub/._k.png", "Thumbs.db", ".DS_Store", "notes.txt", "noextension", "pictures.tar", "pipe.jpg", "linked"]
     for name in left_out[:7]:
         (tmp_path / name).write_bytes(b"x")

@@ -17,7 +17,13 @@ struct Limits {
     std::int64_t pixels =
         std::int64_t{1} << 28;  ///< of the picture in the file; those in memory are at most retinaface::kMaxPixels
     std::int64_t memory = std::int64_t{1} << 30;  ///< bytes, pixels included; the file itself comes on top
-    int scans = 64;                               ///< of a JPEG
+    int scans = 64;                               ///< of a JPEG of at most 2^24 pixels; of a larger one fewer, for the same work
+
+    /// Scans that a JPEG of this size may have.
+    int scans_of(std::int64_t width_times_height) const {
+        constexpr std::int64_t kFull = std::int64_t{1} << 24;
+        return width_times_height <= kFull ? scans : static_cast<int>(scans * kFull / width_times_height);
+    }
 };
 
 /// How many pixels in a row and in a column must become one, so that a picture of this size fits the library.

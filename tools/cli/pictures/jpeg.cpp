@@ -81,10 +81,14 @@ void skip(j_decompress_ptr jpeg, long count) {
     jpeg->src->bytes_in_buffer -= static_cast<std::size_t>(count);
 }
 
+// Each scan works on every coefficient again: what counts is scans times pixels.
 void on_progress(j_common_ptr jpeg) {
     Reader& r = reader(jpeg);
-    if (r.jpeg.input_scan_number > r.builder->limits().scans)
-        leave(r, "more than " + std::to_string(r.builder->limits().scans) + " scans (--max-scans)");
+    const std::int64_t pixels = std::int64_t{r.jpeg.image_width} * r.jpeg.image_height;
+    const int most = r.builder->limits().scans_of(pixels);
+    if (r.jpeg.input_scan_number > most)
+        leave(r,
+              "more than " + std::to_string(most) + " scans, too many for " + std::to_string(pixels) + " pixels (--max-scans)");
 }
 
 // What libjpeg keeps of a picture that comes in several scans: every coefficient, in 16 bits.
