@@ -213,7 +213,8 @@ void test_small_conv3x3() {
     // One chunk of k and several, the last one short; groups of outputs, the last one short; whole tiles and less; two blocks of tiles.
     const std::vector<std::array<int, 4>> shapes = {{7, 9, 8, 8},      {1, 1, 16, 40},  {4, 4, 40, 32}, {12, 5, 136, 72},
                                                     {15, 20, 256, 32}, {3, 50, 24, 64}, {44, 41, 8, 40}};
-    for (const auto& [height, width, in, out] : shapes) {
+    for (const std::array<int, 4>& shape : shapes) {
+        const int height = shape[0], width = shape[1], in = shape[2], out = shape[3];
         if (trimmed() && in > 64) continue;
         CAPTURE(height);
         CAPTURE(width);

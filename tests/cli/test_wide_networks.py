@@ -28,18 +28,22 @@ def convert(checkpoint: Path, model: Path) -> subprocess.CompletedProcess:
     return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-def quiet_heads(tensors: Dict[str, np.ndarray], is_class: Callable[[str, np.ndarray], bool]) -> None:
-    """Logits of random weights would be certain of everything."""
+def tame(tensors: Dict[str, np.ndarray]) -> None:
+    """Random weights would be certain of everything, with outputs of thousands: less of the image, and of every unit's sum."""
     for name, value in tensors.items():
-        if is_class(name, value):
-            tensors[name] = value * np.float32(0.01)
+        if value.shape == (64, 3, 7, 7):
+            tensors[name] = value / np.float32(64)
+        elif value.ndim == 4 and value.shape[0] == 4 * value.shape[1] and value.shape[2:] == (1, 1):
+            tensors[name] = value / np.float32(8)
+        elif value.shape[0] == 4 and value.shape[2:] == (1, 1):  # class logits
+            tensors[name] = value / np.float32(4)
 
 
 @pytest.fixture(scope="module")
 def state() -> Dict[str, np.ndarray]:
     random = np.random.RandomState(5)
     state = {name: random_tensor(random, name, shape) for name, shape in names.known("resnet50")[0].expected.items()}
-    quiet_heads(state, lambda name, _: "ClassHead" in name)
+    tame(state)
     return state
 
 
@@ -73,7 +77,7 @@ def test_a_pth_of_resnet50(state: Dict[str, np.ndarray], tmp_path: Path, picture
 
 def test_a_params_file_with_its_symbol(tmp_path: Path, picture: Path) -> None:
     graph = WideMxnetModel()
-    quiet_heads(graph.parameters, lambda _, value: value.ndim == 4 and value.shape[0] == 4)
+    tame(graph.parameters)
     (tmp_path / "R50-0000.params").write_bytes(graph.params())
     (tmp_path / "R50-symbol.json").write_bytes(graph.symbol())
     model = tmp_path / "r50.safetensors"
