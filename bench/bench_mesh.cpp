@@ -235,7 +235,7 @@ void bench_decoder(const char* title, const rf::Weights& weights, rf::Isa isa, d
         std::fill_n(maps[i].x.data(), maps[i].x.size(), 0.5f);
         maps[i].y.reserve(static_cast<std::size_t>(layer.vertices()) *
                           static_cast<std::size_t>(rf::ChebConv::channels(layer.features_out())));
-        maps[i].scratch.reserve(layer.scratch(1));
+        maps[i].scratch.reserve(layer.scratch(1, 1));
         timings.push_back(
             {"layer",
              [&, i] { decoder.layers()[i].run(maps[i].x.data(), 1, maps[i].y.data(), maps[i].scratch.data(), alone); },

@@ -99,11 +99,11 @@ struct Layer {
         const int out = rf::ChebConv::channels(c.features_out);
         rf::detail::AlignedBuffer input(static_cast<std::size_t>(in * faces * wide)),
             output(static_cast<std::size_t>(c.vertices * faces * out) + 16);
-        rf::detail::AlignedBuffer scratch(layer.scratch(faces) + 16);
+        rf::detail::AlignedBuffer scratch(layer.scratch(faces, threads) + 16);
         std::fill_n(input.data(), in * faces * wide, 0.0f);
         const std::size_t used = static_cast<std::size_t>(c.vertices * faces * out);
         std::fill_n(output.data(), used + 16, 77.0f);
-        std::fill_n(scratch.data() + layer.scratch(faces), 16, 78.0f);
+        std::fill_n(scratch.data() + layer.scratch(faces, threads), 16, 78.0f);
         for (int v = 0; v < in; ++v)
             for (int face = 0; face < faces; ++face)
                 for (int f = 0; f < c.features_in; ++f)
@@ -112,7 +112,7 @@ struct Layer {
         layer.run(input.data(), faces, output.data(), scratch.data(), {executor, threads});
         for (std::size_t i = 0; i < 16; ++i) {
             CHECK(output.data()[used + i] == 77.0f);
-            CHECK(scratch.data()[layer.scratch(faces) + i] == 78.0f);
+            CHECK(scratch.data()[layer.scratch(faces, threads) + i] == 78.0f);
         }
         std::vector<float> result;
         for (int face = 0; face < faces; ++face)

@@ -60,3 +60,16 @@ RETINAFACE_INLINE Eight sub_eight(Eight a, Eight b) {
     for (int i = 0; i < Eight::kVectors; ++i) a.v[i] = sub(a.v[i], b.v[i]);
     return a;
 }
+RETINAFACE_INLINE Eight positive_eight(Eight v) {
+    for (Vec& lanes : v.v) lanes = max(lanes, zero());
+    return v;
+}
+/// sum[v] += value * w[v], as accumulate() of vec.hpp.
+template <int V>
+RETINAFACE_INLINE void accumulate_eights(Eight* sum, float value, const Eight* w) {
+    const Vec factor = broadcast(value);
+    for (int v = 0; v < V; ++v)
+        for (int i = 0; i < Eight::kVectors; ++i) accumulate(sum[v].v[i], factor, w[v].v[i]);
+}
+/// Rows of a tile of dense products, by eights of columns: as many sums as registers hold.
+constexpr int kEightRows[3] = {0, 4, 2};
