@@ -96,8 +96,6 @@ struct Triangle {
     }
 };
 
-inline float product(float a, float b) { return static_cast<float>(static_cast<double>(a) * static_cast<double>(b)); }
-
 inline void raster(const RasterArgs& r) {
     for (int n = r.begin; n < r.end; ++n) {
         Triangle t;
@@ -135,7 +133,7 @@ inline void raster(const RasterArgs& r) {
                     first = px;
                     start = value;
                 }
-                if (large) value = start + product(static_cast<float>(px - first), slope);
+                if (large) value = start + rounded_product(static_cast<float>(px - first), slope);
                 const std::ptrdiff_t at = std::ptrdiff_t{py} * r.width + px;
                 if (!(value > r.nearest[at])) continue;
                 r.nearest[at] = value;
@@ -159,7 +157,7 @@ inline void resolve(const ResolveArgs& r) {
         for (int k = 0; k < kRasterAttributes; ++k) {
             float value[3];
             for (int i = 0; i < 3; ++i)
-                value[i] = product(static_cast<float>(weight[i] / sum),
+                value[i] = rounded_product(static_cast<float>(weight[i] / sum),
                                    r.attributes[kRasterAttributes * static_cast<std::ptrdiff_t>(t.corner[i]) + k]);
             r.out[kRasterAttributes * static_cast<std::ptrdiff_t>(px) + k] = value[0] + value[1] + value[2];
         }
@@ -170,7 +168,7 @@ inline void shade(const ShadeArgs& s) {
     for (std::ptrdiff_t j = 0; j < s.count; ++j) {
         const float* const a = s.attributes + kRasterAttributes * j;
         const auto dot = [](const float* p, const float* q) {
-            return product(p[0], q[0]) + product(p[1], q[1]) + product(p[2], q[2]);
+            return rounded_product(p[0], q[0]) + rounded_product(p[1], q[1]) + rounded_product(p[2], q[2]);
         };
         const auto at_least = [](float v, float least) { return v > least ? v : least; };
         float normal[3], light[3];
@@ -180,7 +178,7 @@ inline void shade(const ShadeArgs& s) {
         for (int i = 0; i < 3; ++i) normal[i] = a[kNormalAt + i] / length;
         const float lambert = at_least(dot(normal, light) / reach, 0.0f);
         for (int i = 0; i < 3; ++i) {
-            s.colour[3 * j + i] = product(a[kColourAt + i], s.ambient[i] + product(s.light_colour[i], lambert));
+            s.colour[3 * j + i] = rounded_product(a[kColourAt + i], s.ambient[i] + rounded_product(s.light_colour[i], lambert));
             s.normals[3 * j + i] = normal[i];
         }
     }

@@ -81,6 +81,19 @@ struct GraphConv {
     void (*products)(const ChebProductsArgs&);
 };
 
+/// a * b rounded to float, never fused with an addition (which compilers do where the machine fuses), so that every set draws the same bits.
+inline float rounded_product(float a, float b) {
+    float p = a * b;
+#if defined(__GNUC__) && defined(__aarch64__)
+    asm("" : "+w"(p));
+#elif defined(__GNUC__) && defined(__x86_64__)
+    asm("" : "+x"(p));
+#elif defined(__GNUC__)
+    asm("" : "+m"(p));
+#endif
+    return p;
+}
+
 /// Sub-pixel steps of the rasteriser: vertices lie on a grid of 1 / 256 pixel.
 constexpr int kRasterSteps = 256;
 /// A vertex that cannot be drawn (not finite, behind the camera, absurdly far outside): triangles with one are left out.

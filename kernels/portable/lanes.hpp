@@ -25,12 +25,12 @@ RETINAFACE_INLINE Vec select_greater(Vec a, Vec b, Vec x, Vec y) {
     for (int i = 0; i < kWidth; ++i) std::memcpy(&s[i], p[i] > q[i] ? &r[i] : &s[i], sizeof(float));
     return load(s);
 }
-/// a * b, rounded: never fused with an addition, so that every set computes the same bits. (The product in double is exact.)
+/// a * b, rounded: never fused with an addition, so that every set computes the same bits.
 RETINAFACE_INLINE Vec product(Vec a, Vec b) {
 #if defined(__x86_64__) && !defined(__FMA__) && !defined(RETINAFACE_USE_XSIMD)
     return mul(a, b);
 #else
-    return each_lane(a, b, [](float x, float y) { return static_cast<float>(static_cast<double>(x) * static_cast<double>(y)); });
+    return each_lane(a, b, rounded_product);
 #endif
 }
 

@@ -196,16 +196,21 @@ public:
         vertices_.resize(faces * n);
         colours_.resize(faces * n);
         meshes_.resize(faces);
-        for (std::size_t first = 0; first < faces; first += ChebConv::kMostFaces) {
-            const auto count = static_cast<int>(std::min(faces - first, static_cast<std::size_t>(+ChebConv::kMostFaces)));
+        for (std::size_t first = 0; first < faces; first += kTogether) {
+            const auto count = static_cast<int>(std::min(faces - first, static_cast<std::size_t>(kTogether)));
             decode_group(latents.data() + first * kLatent, count, first);
         }
         for (std::size_t face = 0; face < faces; ++face)
             meshes_[face] = {{vertices_.data() + face * n, n}, {colours_.data() + face * n, n}};
         return meshes_;
     }
+    Result<Span<const DecodedMesh>> try_decode(Span<const float> latents) noexcept {
+        return detail::as_result([&] { return decode(latents); });
+    }
 
 private:
+    /// Faces decoded at a time: two share what a row costs, the terms of more leave the second cache.
+    static constexpr int kTogether = 2;
     static constexpr int kMostLevels = 8;
     static constexpr int kRow = ChebConv::channels(kOutputs);
     static constexpr std::size_t kMostMeshes = 4096;
