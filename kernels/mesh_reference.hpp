@@ -39,7 +39,8 @@ inline void cheb_dense(const ChebDenseArgs& a) {
             for (int k = 0; k < a.terms; ++k)
                 for (int f = 0; f < a.channels_in; ++f)
                     sum += static_cast<double>(a.t[k][pixel * a.channels_in + f]) *
-                           static_cast<double>(a.weights[panel_place(a.terms * a.channels_in, a.channels_out, k * a.channels_in + f, o)]);
+                           static_cast<double>(
+                               a.weights[panel_place(a.terms * a.channels_in, a.channels_out, k * a.channels_in + f, o)]);
             a.y[pixel * a.channels_out + o] = static_cast<float>(a.relu && sum < 0 ? 0 : sum);
         }
     }
@@ -158,7 +159,7 @@ inline void resolve(const ResolveArgs& r) {
             float value[3];
             for (int i = 0; i < 3; ++i)
                 value[i] = rounded_product(static_cast<float>(weight[i] / sum),
-                                   r.attributes[kRasterAttributes * static_cast<std::ptrdiff_t>(t.corner[i]) + k]);
+                                           r.attributes[kRasterAttributes * static_cast<std::ptrdiff_t>(t.corner[i]) + k]);
             r.out[kRasterAttributes * static_cast<std::ptrdiff_t>(px) + k] = value[0] + value[1] + value[2];
         }
     }

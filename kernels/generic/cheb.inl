@@ -83,7 +83,7 @@ inline void sparse_columns(const SparseArgs& a, int at) {
 }
 
 inline void sparse(const SparseArgs& a) {
-    using Most = SparseVectors<kWidth < 16 ? 4 : 2>;
+    using Most = SparseVectors < kWidth<16 ? 4 : 2>;
     // The rows of one face with 8 or 16 features, then any.
     if (a.size == 8) return sparse_columns<SparseEight, 8>(a, 0);
     if (a.size == 16) return sparse_columns<SparseVectors<16 / kWidth>, 16>(a, 0);
@@ -98,7 +98,7 @@ struct ChebTile {
     const float* const* t;
     int terms, channels;
     const float* weights;  ///< in panels
-    const float* bias;  ///< nullptr: 0
+    const float* bias;     ///< nullptr: 0
 };
 
 /// P rows from `pixel`, V eights of columns from `column`. finish(pixel, column, sum) takes the sums.
@@ -168,7 +168,6 @@ inline void cheb_dense(const ChebDenseArgs& a) {
 inline void cheb_products(const ChebProductsArgs& a) {
     const int columns = 8 * a.terms;
     const ChebTile tile{&a.x, 1, a.channels_in, a.weights, nullptr};
-    cheb_columns(tile, a.pixels, columns, [&](std::ptrdiff_t pixel, int column, Eight sum) {
-        store_eight(a.c + column / 8 * a.map + pixel * 8, sum);
-    });
+    cheb_columns(tile, a.pixels, columns,
+                 [&](std::ptrdiff_t pixel, int column, Eight sum) { store_eight(a.c + column / 8 * a.map + pixel * 8, sum); });
 }

@@ -64,9 +64,8 @@ public:
         entries_.reserve(m.indices.size());
         for (std::int32_t first = 0; first < m.rows; first += kernels::kSparseGroup) {
             const std::int32_t last = std::min(first + kernels::kSparseGroup, m.rows);
-            std::sort(sorted.begin() + first, sorted.begin() + last, [&](std::int32_t a, std::int32_t b) {
-                return count(a) != count(b) ? count(a) < count(b) : a < b;
-            });
+            std::sort(sorted.begin() + first, sorted.begin() + last,
+                      [&](std::int32_t a, std::int32_t b) { return count(a) != count(b) ? count(a) < count(b) : a < b; });
             groups_.push_back({runs_.size(), entries_.size()});
             for (std::int32_t i = first; i < last; ++i) {
                 const std::int32_t row = sorted[static_cast<std::size_t>(i)];
@@ -166,7 +165,8 @@ public:
     /// The same in groups of at most kGroup rows, which need not be kept: place(first, band) says where rows from `first` on go, and
     /// finished(first, rows, y) is called when they are there, while they are in the first cache.
     template <class Place, class Finished>
-    void run(const float* x, int faces, float* scratch, const detail::Parallel& parallel, Place&& place, Finished&& finished) const {
+    void run(const float* x, int faces, float* scratch, const detail::Parallel& parallel, Place&& place,
+             Finished&& finished) const {
         parallel.bands(vertices_, kGroup, [&](int begin, int end, int band) {
             float* const own = scratch + band_scratch(faces) * static_cast<std::size_t>(band);
             int done[kMostTerms], need[kMostTerms];
@@ -269,8 +269,8 @@ private:
         const int size = 8 * faces, channels_in = channels(features_in_);
         const std::ptrdiff_t map = std::ptrdiff_t{ring_} * size, at = std::ptrdiff_t{first % ring_} * size;
         if (stage == 0) {
-            kernels_.products({x + std::ptrdiff_t{first} * faces * channels_in, channels_in, weights_.data(), terms_, scratch + at,
-                               map, rows_from(first) * faces});
+            kernels_.products({x + std::ptrdiff_t{first} * faces * channels_in, channels_in, weights_.data(), terms_,
+                               scratch + at, map, rows_from(first) * faces});
             return;
         }
         const int k = terms_ - 1 - stage;

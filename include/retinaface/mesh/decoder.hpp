@@ -240,7 +240,8 @@ private:
                 float* const block = fc_.data() + std::ptrdiff_t{v / block_} * (kLatent + 1) * columns;
                 const std::ptrdiff_t column = v % block_ * channels_ + f;
                 for (std::size_t i = 0; i < kLatent; ++i)
-                    block[kernels::panel_place(kLatent, columns, static_cast<std::ptrdiff_t>(i), column)] = weight[row * kLatent + i];
+                    block[kernels::panel_place(kLatent, columns, static_cast<std::ptrdiff_t>(i), column)] =
+                        weight[row * kLatent + i];
                 block[kLatent * columns + column] = bias[row];
             }
         }
