@@ -66,12 +66,20 @@ double load_rate(std::size_t bytes) {
         for (std::size_t r = 0; r < repeats; ++r) {
 #if RETINAFACE_X86_64
             [&]() __attribute__((target("avx2"))) {
-                __m256 sums[8];
-                for (__m256& s : sums) s = _mm256_setzero_ps();
-                for (std::size_t i = 0; i + 64 <= bytes / 4; i += 64)
-                    for (std::size_t j = 0; j < 8; ++j)
-                        sums[j] = _mm256_add_ps(sums[j], _mm256_load_ps(buffer.data() + i + 8 * j));
-                for (__m256& s : sums) asm volatile("" : "+x"(s));
+                // Variables, not an array, which compilers would keep in memory.
+                const __m256 none = _mm256_setzero_ps();
+                __m256 s0 = none, s1 = none, s2 = none, s3 = none, s4 = none, s5 = none, s6 = none, s7 = none;
+                for (const float *p = buffer.data(), *end = p + bytes / 4; p + 64 <= end; p += 64) {
+                    s0 = _mm256_add_ps(s0, _mm256_load_ps(p));
+                    s1 = _mm256_add_ps(s1, _mm256_load_ps(p + 8));
+                    s2 = _mm256_add_ps(s2, _mm256_load_ps(p + 16));
+                    s3 = _mm256_add_ps(s3, _mm256_load_ps(p + 24));
+                    s4 = _mm256_add_ps(s4, _mm256_load_ps(p + 32));
+                    s5 = _mm256_add_ps(s5, _mm256_load_ps(p + 40));
+                    s6 = _mm256_add_ps(s6, _mm256_load_ps(p + 48));
+                    s7 = _mm256_add_ps(s7, _mm256_load_ps(p + 56));
+                }
+                asm volatile("" : : "x"(s0), "x"(s1), "x"(s2), "x"(s3), "x"(s4), "x"(s5), "x"(s6), "x"(s7));
             }
             ();
 #else

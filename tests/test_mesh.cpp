@@ -397,7 +397,7 @@ TEST_CASE("a triangle: exact coverage, depth, inclusive edges") {
 TEST_CASE("a sphere in perspective: silhouette within a pixel, depth, normals and shading") {
     std::vector<float> vertices;
     std::vector<std::int32_t> triangles;
-    sphere(250, vertices, triangles);  // flat between its rings by 2e-5
+    sphere(400, vertices, triangles);
     rf::Camera camera;
     camera.location = {0, 0, 5};
     camera.focal_length = 300;
