@@ -11,62 +11,49 @@ RETINAFACE_BEGIN_NAMESPACE
 namespace kernels {
 namespace reference {
 
-inline double sparse_row(const CsrView& m, int row, const float* x, std::ptrdiff_t stride) {
-    double sum = 0;
-    for (int e = m.starts[row]; e < m.starts[row + 1]; ++e)
-        sum += static_cast<double>(m.values[e]) * static_cast<double>(x[m.indices[e] * stride]);
-    return sum;
+inline void sparse(const SparseArgs& a) {
+    const SparseView::Entry* entries = a.matrix.entries;
+    const std::int32_t* row = a.matrix.rows;
+    for (int i = 0; i < a.matrix.run_count; ++i) {
+        const SparseView::Run run = a.matrix.runs[i];
+        for (int r = 0; r < run.rows; ++r, ++row, entries += run.count) {
+            for (int j = 0; j < a.size; ++j) {
+                double sum = 0;
+                for (int e = 0; e < run.count; ++e)
+                    sum += static_cast<double>(entries[e].value) *
+                           static_cast<double>(a.x[std::ptrdiff_t{entries[e].column} * a.size + j]);
+                const std::ptrdiff_t at = std::ptrdiff_t{*row} * a.size + j;
+                sum *= static_cast<double>(a.scale);
+                if (a.add != nullptr) sum += static_cast<double>(a.add[at]);
+                if (a.before != nullptr) sum -= static_cast<double>(a.before[at]);
+                a.y[at] = static_cast<float>(sum);
+            }
+        }
+    }
 }
 
-inline void cheb_term(const ChebTermArgs& a) {
-    float own[kChebRow];
-    const int size = a.faces * a.channels_in;
-    for (int row = a.begin; row < a.end; ++row) {
-        const std::ptrdiff_t at = std::ptrdiff_t{row} * size;
-        const float* t = a.x + at;
-        if (a.matrix.starts != nullptr) {
-            float* const dst = a.t != nullptr ? a.t + at : own;
-            for (int i = 0; i < size; ++i)
-                dst[i] = static_cast<float>(static_cast<double>(a.scale) * sparse_row(a.matrix, row, a.x + i, size) -
-                                            (a.before != nullptr ? static_cast<double>(a.before[at + i]) : 0.0));
-            t = dst;
-        }
-        for (int face = 0; face < a.faces; ++face) {
-            for (int o = 0; o < a.channels_out; ++o) {
-                float& y = a.y[(std::ptrdiff_t{row} * a.faces + face) * a.channels_out + o];
-                double sum = static_cast<double>(a.bias != nullptr ? a.bias[o] : y);
-                for (int f = 0; f < a.features_in; ++f)
-                    sum +=
-                        static_cast<double>(t[face * a.channels_in + f]) * static_cast<double>(a.weights[f * a.channels_out + o]);
-                y = static_cast<float>(a.relu && sum < 0 ? 0 : sum);
-            }
+inline void cheb_dense(const ChebDenseArgs& a) {
+    for (std::ptrdiff_t pixel = 0; pixel < a.pixels; ++pixel) {
+        for (int o = 0; o < a.channels_out; ++o) {
+            double sum = static_cast<double>(a.bias[o]);
+            for (int k = 0; k < a.terms; ++k)
+                for (int f = 0; f < a.channels_in; ++f)
+                    sum += static_cast<double>(a.t[k][pixel * a.channels_in + f]) *
+                           static_cast<double>(
+                               a.weights[panel_place(a.terms * a.channels_in, a.channels_out, k * a.channels_in + f, o)]);
+            a.y[pixel * a.channels_out + o] = static_cast<float>(a.relu && sum < 0 ? 0 : sum);
         }
     }
 }
 
 inline void cheb_products(const ChebProductsArgs& a) {
-    for (int pixel = a.begin; pixel < a.end; ++pixel) {
+    for (std::ptrdiff_t pixel = 0; pixel < a.pixels; ++pixel) {
         for (int o = 0; o < 8 * a.terms; ++o) {
             double sum = 0;
-            for (int f = 0; f < a.features_in; ++f)
-                sum += static_cast<double>(a.x[std::ptrdiff_t{pixel} * a.channels_in + f]) *
-                       static_cast<double>(a.weights[f * 8 * a.terms + o]);
-            a.c[std::ptrdiff_t{pixel} * 8 * a.terms + o] = static_cast<float>(sum);
-        }
-    }
-}
-
-inline void clenshaw(const ClenshawArgs& a) {
-    for (int row = a.begin; row < a.end; ++row) {
-        for (int face = 0; face < a.faces; ++face) {
-            const std::ptrdiff_t pixel = std::ptrdiff_t{row} * a.faces + face;
-            for (int o = 0; o < 8; ++o) {
-                const double sum = sparse_row(a.matrix, row, a.x.data + face * a.x.stride + o, a.x.stride * a.faces);
-                const double before =
-                    a.before.data != nullptr ? static_cast<double>(a.before.data[pixel * a.before.stride + o]) : 0.0;
-                a.b[8 * pixel + o] = static_cast<float>(static_cast<double>(a.c.data[pixel * a.c.stride + o]) +
-                                                        static_cast<double>(a.scale) * sum - before);
-            }
+            for (int f = 0; f < a.channels_in; ++f)
+                sum += static_cast<double>(a.x[pixel * a.channels_in + f]) *
+                       static_cast<double>(a.weights[panel_place(a.channels_in, 8 * a.terms, f, o)]);
+            a.c[o / 8 * a.map + pixel * 8 + o % 8] = static_cast<float>(sum);
         }
     }
 }
@@ -110,8 +97,6 @@ struct Triangle {
     }
 };
 
-inline float product(float a, float b) { return static_cast<float>(static_cast<double>(a) * static_cast<double>(b)); }
-
 inline void raster(const RasterArgs& r) {
     for (int n = r.begin; n < r.end; ++n) {
         Triangle t;
@@ -149,7 +134,7 @@ inline void raster(const RasterArgs& r) {
                     first = px;
                     start = value;
                 }
-                if (large) value = start + product(static_cast<float>(px - first), slope);
+                if (large) value = start + rounded_product(static_cast<float>(px - first), slope);
                 const std::ptrdiff_t at = std::ptrdiff_t{py} * r.width + px;
                 if (!(value > r.nearest[at])) continue;
                 r.nearest[at] = value;
@@ -173,8 +158,8 @@ inline void resolve(const ResolveArgs& r) {
         for (int k = 0; k < kRasterAttributes; ++k) {
             float value[3];
             for (int i = 0; i < 3; ++i)
-                value[i] = product(static_cast<float>(weight[i] / sum),
-                                   r.attributes[kRasterAttributes * static_cast<std::ptrdiff_t>(t.corner[i]) + k]);
+                value[i] = rounded_product(static_cast<float>(weight[i] / sum),
+                                           r.attributes[kRasterAttributes * static_cast<std::ptrdiff_t>(t.corner[i]) + k]);
             r.out[kRasterAttributes * static_cast<std::ptrdiff_t>(px) + k] = value[0] + value[1] + value[2];
         }
     }
@@ -184,7 +169,7 @@ inline void shade(const ShadeArgs& s) {
     for (std::ptrdiff_t j = 0; j < s.count; ++j) {
         const float* const a = s.attributes + kRasterAttributes * j;
         const auto dot = [](const float* p, const float* q) {
-            return product(p[0], q[0]) + product(p[1], q[1]) + product(p[2], q[2]);
+            return rounded_product(p[0], q[0]) + rounded_product(p[1], q[1]) + rounded_product(p[2], q[2]);
         };
         const auto at_least = [](float v, float least) { return v > least ? v : least; };
         float normal[3], light[3];
@@ -194,13 +179,13 @@ inline void shade(const ShadeArgs& s) {
         for (int i = 0; i < 3; ++i) normal[i] = a[kNormalAt + i] / length;
         const float lambert = at_least(dot(normal, light) / reach, 0.0f);
         for (int i = 0; i < 3; ++i) {
-            s.colour[3 * j + i] = product(a[kColourAt + i], s.ambient[i] + product(s.light_colour[i], lambert));
+            s.colour[3 * j + i] = rounded_product(a[kColourAt + i], s.ambient[i] + rounded_product(s.light_colour[i], lambert));
             s.normals[3 * j + i] = normal[i];
         }
     }
 }
 
-inline GraphConv get(Tag<GraphConv>) { return {&cheb_term, &cheb_products, &clenshaw, 1}; }
+inline GraphConv get(Tag<GraphConv>) { return {&sparse, &cheb_dense, &cheb_products}; }
 inline Raster get(Tag<Raster>) { return {&raster, &resolve, &shade}; }
 
 }  // namespace reference

@@ -10,73 +10,89 @@
 RETINAFACE_BEGIN_NAMESPACE
 namespace kernels {
 
-/// A sparse matrix in rows: row r has the entries starts[r] .. starts[r + 1] - 1.
-struct CsrView {
-    const std::int32_t* starts;
-    const std::int32_t* indices;
-    const float* values;
+/// A group of at most kSparseGroup rows of a sparse matrix, packed for the kernels: sorted by their number of entries, so that a loop over
+/// a row's entries has the length of the one before, which processors predict, and entries in the order they are read.
+struct SparseView {
+    struct Entry {
+        std::int32_t column;
+        float value;
+    };
+    /// `rows` rows of `count` entries each.
+    struct Run {
+        std::int32_t count, rows;
+    };
+
+    const Run* runs;
+    int run_count;
+    const std::int32_t* rows;  ///< of the group, 0 .. kSparseGroup - 1
+    const Entry* entries;
 };
+constexpr int kSparseGroup = 96;
 
 /// Features of a vertex are [faces][channels], channels a multiple of 8 with zeros after the true ones; maps are [vertices] of those.
 ///
-/// Weights' columns and biases are padded with zeros up to a whole vector, GraphConv::width.
-///
-/// One term of a Chebyshev convolution in its forward form, rows [begin, end):
-///   t = scale * (matrix * x) - before        (without a matrix, starts == nullptr: t = x; before may be nullptr: 0)
-///   y (+)= t * weights                       (the first term writes y, or starts from bias)
-/// t is kept in `t` where a later term needs it. With relu, y is cut at zero afterwards.
-constexpr int kChebRow = 512;
-struct ChebTermArgs {
-    CsrView matrix;
-    float scale;
-    const float* x;
-    const float* before;
-    float* t;  ///< may be nullptr where faces * channels_in <= kChebRow, and without a matrix; may not overlap x
+/// y = add + scale * (matrix * x) - before, the rows of a group, `size` floats each, a multiple of 8.
+struct SparseArgs {
+    SparseView matrix;
+    float scale;          ///< a power of two
+    const float* x;       ///< what columns count from
+    const float* add;     ///< of the group's first row, as are before and y; may be nullptr: 0
+    const float* before;  ///< may be nullptr: 0
+    float* y;             ///< may be `add`; may not overlap x
+    int size;
+};
+
+/// Where weight matrices [rows][columns] have their elements: panels of 16 columns, the last one of 8 where no more are left, each row by
+/// row. columns is a multiple of 8.
+constexpr std::ptrdiff_t panel_place(std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdiff_t row, std::ptrdiff_t column) {
+    const std::ptrdiff_t panel = column / 16 * 16, width = columns - panel < 16 ? 8 : 16;
+    return panel * rows + row * width + column - panel;
+}
+
+/// y = act(bias + sum over k of t[k] * weights[k]).
+constexpr int kChebTerms = 16;
+struct ChebDenseArgs {
+    const float* t[kChebTerms];  ///< [pixels][channels_in]
+    int terms;
     int channels_in;
-    int features_in;       ///< true ones, <= channels_in
-    const float* weights;  ///< [features_in][channels_out, padded]
-    const float* bias;     ///< of the first term: [channels_out, padded]; nullptr: y is added to
-    float* y;
+    const float* weights;  ///< [terms * channels_in][channels_out] in panels
+    const float* bias;     ///< [channels_out]
+    float* y;              ///< [pixels][channels_out]
     int channels_out;
-    int faces;
+    int pixels;
     bool relu;
-    int begin, end;
 };
 
 /// The products of all terms at once, for the form on the outputs (Clenshaw): c[k] = x * weights[k], 8 outputs each.
 struct ChebProductsArgs {
     const float* x;  ///< [pixels][channels_in]
     int channels_in;
-    int features_in;
-    const float* weights;  ///< [features_in][8 * terms, padded]
+    const float* weights;  ///< [channels_in][8 * terms] in panels
     int terms;
-    float* c;  ///< [pixels][8 * terms]
-    int begin, end;
-};
-
-/// One step of Clenshaw's recurrence on 8 outputs a face, rows [begin, end): b = c + scale * (matrix * x) - before.
-struct ClenshawArgs {
-    /// [vertices][faces], 8 floats each, `stride` floats from face to face.
-    struct Map {
-        const float* data;
-        std::ptrdiff_t stride;
-    };
-
-    CsrView matrix;
-    float scale;
-    Map c, x, before;  ///< before.data may be nullptr
-    float* b;          ///< [vertices][faces][8]
-    int faces;
-    int begin, end;
+    float* c;            ///< [terms][map], each [pixels][8]
+    std::ptrdiff_t map;  ///< floats from one term's to the next's
+    int pixels;
 };
 
 /// Chebyshev convolutions.
 struct GraphConv {
-    void (*term)(const ChebTermArgs&);
+    void (*sparse)(const SparseArgs&);
+    void (*dense)(const ChebDenseArgs&);
     void (*products)(const ChebProductsArgs&);
-    void (*clenshaw)(const ClenshawArgs&);
-    int width;  ///< floats of a vector: weights' columns and biases are padded to a multiple of it
 };
+
+/// a * b rounded to float, never fused with an addition (which compilers do where the machine fuses), so that every set draws the same bits.
+inline float rounded_product(float a, float b) {
+    float p = a * b;
+#if defined(__GNUC__) && defined(__aarch64__)
+    asm("" : "+w"(p));
+#elif defined(__GNUC__) && defined(__x86_64__)
+    asm("" : "+x"(p));
+#elif defined(__GNUC__)
+    asm("" : "+m"(p));
+#endif
+    return p;
+}
 
 /// Sub-pixel steps of the rasteriser: vertices lie on a grid of 1 / 256 pixel.
 constexpr int kRasterSteps = 256;

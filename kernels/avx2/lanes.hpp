@@ -22,3 +22,13 @@ RETINAFACE_INLINE void store_eight(float* p, Eight v) { store(p, v); }
 RETINAFACE_INLINE Eight zero_eight() { return zero(); }
 RETINAFACE_INLINE Eight fma_eight(float a, Eight b, Eight c) { return fma(broadcast(a), b, c); }
 RETINAFACE_INLINE Eight sub_eight(Eight a, Eight b) { return sub(a, b); }
+RETINAFACE_INLINE Eight positive_eight(Eight v) { return max(v, zero()); }
+/// sum[v] += value * w[v], as accumulate() of vec.hpp.
+template <int V>
+RETINAFACE_INLINE void accumulate_eights(Eight* sum, float value, const Eight* w) {
+    const Vec factor = broadcast(value);
+    RETINAFACE_UNROLL
+    for (int v = 0; v < V; ++v) accumulate(sum[v], factor, w[v]);
+}
+/// Rows of a tile of dense products, by eights of columns: as many sums as registers hold.
+constexpr int kEightRows[3] = {0, 12, 6};

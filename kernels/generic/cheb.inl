@@ -1,176 +1,173 @@
-// Chebyshev convolutions on meshes: the sparse product a row at a time, vectors over features and faces, each term's dense product
-// while its rows are in the first cache. Every output is summed in one order, whatever the vector, the rows of a call and the faces.
+// Chebyshev convolutions on meshes: sparse products a row at a time, vectors over features and faces, and the dense products of all terms at
+// once. Every output is summed in one order, whatever the vector, the rows of a call and the faces.
 
-/// V vectors of one row of scale * (matrix * x) - before.
-template <int V>
-RETINAFACE_INLINE void cheb_row(const CsrView& m, int begin, int end, const float* x, std::ptrdiff_t stride, float scale,
-                                const float* before, float* t) {
-    Vec sum[V];
-    RETINAFACE_UNROLL
-    for (int v = 0; v < V; ++v) sum[v] = zero();
-    for (int e = begin; e < end; ++e) {
-        const float* const row = x + m.indices[e] * stride;
-        const Vec value = broadcast(m.values[e]);
-        RETINAFACE_UNROLL
-        for (int v = 0; v < V; ++v) sum[v] = fma(value, load(row + v * kWidth), sum[v]);
+/// Eight floats or whole vectors of a row.
+struct SparseEight {
+    static constexpr int kFloats = 8;
+    Eight sum;
+    RETINAFACE_INLINE SparseEight() { sum = zero_eight(); }
+    RETINAFACE_INLINE void accumulate(float value, const float* x) { sum = fma_eight(value, load_eight(x), sum); }
+    RETINAFACE_INLINE void finish(float scale, const float* add, const float* before, float* y) const {
+        Eight r = fma_eight(scale, sum, add != nullptr ? load_eight(add) : zero_eight());
+        if (before != nullptr) r = sub_eight(r, load_eight(before));
+        store_eight(y, r);
     }
-    const Vec factor = broadcast(scale);
-    RETINAFACE_UNROLL
-    for (int v = 0; v < V; ++v) {
-        Vec r = mul(factor, sum[v]);  // scale is a power of two: exact
-        if (before != nullptr) r = sub(r, load(before + v * kWidth));
-        store(t + v * kWidth, r);
-    }
-}
-
-RETINAFACE_INLINE void cheb_row_eight(const CsrView& m, int begin, int end, const float* x, std::ptrdiff_t stride, float scale,
-                                      const float* before, float* t) {
-    Eight sum = zero_eight();
-    for (int e = begin; e < end; ++e) sum = fma_eight(m.values[e], load_eight(x + m.indices[e] * stride), sum);
-    const Eight minus = before != nullptr ? load_eight(before) : zero_eight();
-    store_eight(t, sub_eight(fma_eight(scale, sum, zero_eight()), minus));
-}
-
-/// One row of `size` floats, a multiple of 8.
-RETINAFACE_INLINE void cheb_sparse_row(const CsrView& m, int row, const float* x, int size, float scale, const float* before,
-                                       float* t) {
-    const int begin = m.starts[row], end = m.starts[row + 1];
-    int i = 0;
-    const auto at = [&](const float* p) { return p == nullptr ? nullptr : p + i; };
-    for (; i + 4 * kWidth <= size; i += 4 * kWidth) cheb_row<4>(m, begin, end, x + i, size, scale, at(before), t + i);
-    for (; i + 2 * kWidth <= size; i += 2 * kWidth) cheb_row<2>(m, begin, end, x + i, size, scale, at(before), t + i);
-    for (; i + kWidth <= size; i += kWidth) cheb_row<1>(m, begin, end, x + i, size, scale, at(before), t + i);
-    if (i < size) cheb_row_eight(m, begin, end, x + i, size, scale, at(before), t + i);
-}
-
-/// y (+)= t * weights of `pixels` rows; columns is a multiple of 8.
-struct ChebDense {
-    const float* t;
-    std::ptrdiff_t t_stride;
-    int features;
-    const float* weights;
-    std::ptrdiff_t weights_stride;
-    const float* bias;  ///< nullptr: added to y, unless `fresh`
-    bool fresh;
-    float* y;
-    std::ptrdiff_t y_stride;
-    int columns;
-    bool relu;
 };
-
-template <int P, int V>
-RETINAFACE_INLINE void cheb_tile(const ChebDense& d, int pixel, int column) {
-    Vec sum[P][V];
-    const float* const t = d.t + pixel * d.t_stride;
-    float* const y = d.y + pixel * d.y_stride + column;
-    RETINAFACE_UNROLL
-    for (int p = 0; p < P; ++p) {
+template <int V>
+struct SparseVectors {
+    static constexpr int kFloats = V * kWidth;
+    Vec sum[V];
+    RETINAFACE_INLINE SparseVectors() {
+        RETINAFACE_UNROLL
+        for (int v = 0; v < V; ++v) sum[v] = zero();
+    }
+    RETINAFACE_INLINE void accumulate(float value, const float* x) {
+        const Vec factor = broadcast(value);
+        RETINAFACE_UNROLL
+        for (int v = 0; v < V; ++v) sum[v] = fma(factor, load(x + v * kWidth), sum[v]);
+    }
+    RETINAFACE_INLINE void finish(float scale, const float* add, const float* before, float* y) const {
+        const Vec factor = broadcast(scale);
         RETINAFACE_UNROLL
         for (int v = 0; v < V; ++v) {
-            if (d.bias != nullptr)
-                sum[p][v] = load(d.bias + column + v * kWidth);
-            else
-                sum[p][v] = d.fresh ? zero() : load_lanes(y + p * d.y_stride + v * kWidth, d.columns - column - v * kWidth);
+            Vec r = fma(factor, sum[v], add != nullptr ? load(add + v * kWidth) : zero());
+            if (before != nullptr) r = sub(r, load(before + v * kWidth));
+            store(y + v * kWidth, r);
         }
     }
-    const float* weights = d.weights + column;
-    for (int f = 0; f < d.features; ++f, weights += d.weights_stride) {
-        Vec w[V];
-        RETINAFACE_UNROLL
-        for (int v = 0; v < V; ++v) w[v] = load(weights + v * kWidth);
-        RETINAFACE_UNROLL
-        for (int p = 0; p < P; ++p) {
-            const Vec value = broadcast(t[p * d.t_stride + f]);
+};
+
+/// kFloats of each of a run's rows; entries and rows are moved behind them. Count: entries of a row, 0: any.
+template <class Sum, int Count>
+RETINAFACE_INLINE void sparse_run(const SparseArgs& a, const SparseView::Run& run, std::ptrdiff_t size, int at,
+                                  const SparseView::Entry*& entries, const std::int32_t*& rows) {
+    const float* const x = a.x + at;
+    const int count = Count > 0 ? Count : run.count;
+    const SparseView::Entry* entry = entries;
+    for (int r = 0; r < run.rows; ++r, entry += count) {
+        Sum sum;
+        if (Count > 0) {
             RETINAFACE_UNROLL
-            for (int v = 0; v < V; ++v) accumulate(sum[p][v], value, w[v]);
+            for (int e = 0; e < Count; ++e) sum.accumulate(entry[e].value, x + entry[e].column * size);
+        } else {
+            for (int e = 0; e < count; ++e) sum.accumulate(entry[e].value, x + entry[e].column * size);
+        }
+        const std::ptrdiff_t place = rows[r] * size + at;
+        sum.finish(a.scale, a.add != nullptr ? a.add + place : nullptr, a.before != nullptr ? a.before + place : nullptr,
+                   a.y + place);
+    }
+    entries = entry;
+    rows += run.rows;
+}
+
+/// kFloats of each row from `at` on. Size: floats of a row, 0: a.size.
+template <class Sum, int Size>
+inline void sparse_columns(const SparseArgs& a, int at) {
+    const std::ptrdiff_t size = Size > 0 ? Size : a.size;
+    const SparseView::Entry* entries = a.matrix.entries;
+    const std::int32_t* rows = a.matrix.rows;
+    for (int i = 0; i < a.matrix.run_count; ++i) {
+        const SparseView::Run& run = a.matrix.runs[i];
+        switch (run.count) {
+            case 1: sparse_run<Sum, 1>(a, run, size, at, entries, rows); break;
+            case 2: sparse_run<Sum, 2>(a, run, size, at, entries, rows); break;
+            case 3: sparse_run<Sum, 3>(a, run, size, at, entries, rows); break;
+            case 4: sparse_run<Sum, 4>(a, run, size, at, entries, rows); break;
+            case 5: sparse_run<Sum, 5>(a, run, size, at, entries, rows); break;
+            case 6: sparse_run<Sum, 6>(a, run, size, at, entries, rows); break;
+            case 7: sparse_run<Sum, 7>(a, run, size, at, entries, rows); break;
+            case 8: sparse_run<Sum, 8>(a, run, size, at, entries, rows); break;
+            default: sparse_run<Sum, 0>(a, run, size, at, entries, rows); break;
+        }
+    }
+}
+
+inline void sparse(const SparseArgs& a) {
+    using Most = SparseVectors < kWidth<16 ? 4 : 2>;
+    // The rows of one face with 8 or 16 features, then any.
+    if (a.size == 8) return sparse_columns<SparseEight, 8>(a, 0);
+    if (a.size == 16) return sparse_columns<SparseVectors<16 / kWidth>, 16>(a, 0);
+    int at = 0;
+    for (; at + Most::kFloats <= a.size; at += Most::kFloats) sparse_columns<Most, 0>(a, at);
+    for (; at < a.size; at += 8) sparse_columns<SparseEight, 0>(a, at);
+}
+
+/// Products of rows of t with weights; columns come in eights. (In vectors of sixteen a broadcast would serve one multiply-add where sixteen
+/// columns are all there are, and loads would be the limit.)
+struct ChebTile {
+    const float* const* t;
+    int terms, channels;
+    const float* weights;  ///< in panels
+    const float* bias;     ///< nullptr: 0
+};
+
+/// P rows from `pixel`, V eights of columns from `column`. finish(pixel, column, sum) takes the sums.
+template <int P, int V, class Finish>
+RETINAFACE_INLINE void cheb_tile(const ChebTile& d, std::ptrdiff_t pixel, int column, Finish&& finish) {
+    Eight sum[P][V];
+    RETINAFACE_UNROLL
+    for (int v = 0; v < V; ++v) {
+        const Eight begin = d.bias != nullptr ? load_eight(d.bias + column + v * 8) : zero_eight();
+        RETINAFACE_UNROLL
+        for (int p = 0; p < P; ++p) sum[p][v] = begin;
+    }
+    // Three rows a base pointer: base, base + stride, base + 2 stride are addressing modes.
+    constexpr int kBases = (P + 2) / 3;
+    const std::ptrdiff_t stride = d.channels;
+    const float* weights = d.weights + std::ptrdiff_t{column} * d.terms * stride;
+    for (int k = 0; k < d.terms; ++k) {
+        const float* base[std::size_t{kBases}];
+        RETINAFACE_UNROLL
+        for (int g = 0; g < kBases; ++g) base[g] = d.t[k] + (pixel + 3 * g) * stride;
+        for (int block = 0; block < d.channels; block += 8) {
+            RETINAFACE_UNROLL
+            for (int f = 0; f < 8; ++f) {
+                Eight w[V];
+                RETINAFACE_UNROLL
+                for (int v = 0; v < V; ++v) w[v] = load_eight(weights + (f * V + v) * 8);
+                RETINAFACE_UNROLL
+                for (int p = 0; p < P; ++p) {
+                    const float* const value = base[p / 3] + p % 3 * stride + f;
+                    accumulate_eights<V>(sum[p], *value, w);
+                }
+            }
+            RETINAFACE_UNROLL
+            for (int g = 0; g < kBases; ++g) base[g] += 8;
+            weights += 64 * V;
         }
     }
     RETINAFACE_UNROLL
     for (int p = 0; p < P; ++p) {
         RETINAFACE_UNROLL
-        for (int v = 0; v < V; ++v)
-            store_lanes(y + p * d.y_stride + v * kWidth, d.relu ? max(sum[p][v], zero()) : sum[p][v],
-                        d.columns - column - v * kWidth);
+        for (int v = 0; v < V; ++v) finish(pixel + p, column + v * 8, sum[p][v]);
     }
 }
 
-template <int V>
-RETINAFACE_INLINE void cheb_panel(const ChebDense& d, int pixels, int column) {
-    constexpr int kRows = kGemmRows[V];
+template <int V, class Finish>
+inline void cheb_panel(const ChebTile& d, int pixels, int column, Finish&& finish) {
+    constexpr int kRows = kEightRows[V];
     int pixel = 0;
-    for (; pixel + kRows <= pixels; pixel += kRows) cheb_tile<kRows, V>(d, pixel, column);
-    for (; pixel < pixels; ++pixel) cheb_tile<1, V>(d, pixel, column);
+    for (; pixel + kRows <= pixels; pixel += kRows) cheb_tile<kRows, V>(d, pixel, column, finish);
+    for (; pixel < pixels; ++pixel) cheb_tile<1, V>(d, pixel, column, finish);
 }
 
-RETINAFACE_INLINE void cheb_dense(const ChebDense& d, int pixels) {
+template <class Finish>
+RETINAFACE_INLINE void cheb_columns(const ChebTile& d, int pixels, int columns, Finish&& finish) {
     int column = 0;
-    for (; column + kWidth < d.columns; column += 2 * kWidth) cheb_panel<2>(d, pixels, column);
-    if (column < d.columns) cheb_panel<1>(d, pixels, column);
+    for (; column + 16 <= columns; column += 16) cheb_panel<2>(d, pixels, column, finish);
+    if (column < columns) cheb_panel<1>(d, pixels, column, finish);
 }
 
-constexpr int cheb_padded(int columns) { return (columns + kWidth - 1) / kWidth * kWidth; }
-
-inline void cheb_term(const ChebTermArgs& a) {
-    constexpr int kTile = 24;  // pixels: a multiple of every kGemmRows that is used
-    const int size = a.faces * a.channels_in;
-    const int rows = a.faces < kTile ? kTile / a.faces : 1;
-    alignas(64) float own[kTile * kChebRow];
-    for (int first = a.begin; first < a.end; first += rows) {
-        const int last = first + rows < a.end ? first + rows : a.end;
-        const std::ptrdiff_t at = std::ptrdiff_t{first} * size;
-        const float* t = a.x + at;
-        if (a.matrix.starts != nullptr) {
-            float* const dst = a.t != nullptr ? a.t + at : own;
-            for (int row = first; row < last; ++row) {
-                const float* const before = a.before == nullptr ? nullptr : a.before + std::ptrdiff_t{row} * size;
-                cheb_sparse_row(a.matrix, row, a.x, size, a.scale, before, dst + std::ptrdiff_t{row - first} * size);
-            }
-            t = dst;
-        }
-        const ChebDense dense{t,
-                              a.channels_in,
-                              a.features_in,
-                              a.weights,
-                              cheb_padded(a.channels_out),
-                              a.bias,
-                              false,
-                              a.y + std::ptrdiff_t{first} * a.faces * a.channels_out,
-                              a.channels_out,
-                              a.channels_out,
-                              a.relu};
-        cheb_dense(dense, (last - first) * a.faces);
-    }
+inline void cheb_dense(const ChebDenseArgs& a) {
+    const ChebTile tile{a.t, a.terms, a.channels_in, a.weights, a.bias};
+    cheb_columns(tile, a.pixels, a.channels_out, [&](std::ptrdiff_t pixel, int column, Eight sum) {
+        store_eight(a.y + pixel * a.channels_out + column, a.relu ? positive_eight(sum) : sum);
+    });
 }
 
 inline void cheb_products(const ChebProductsArgs& a) {
     const int columns = 8 * a.terms;
-    const ChebDense dense{a.x + std::ptrdiff_t{a.begin} * a.channels_in,
-                          a.channels_in,
-                          a.features_in,
-                          a.weights,
-                          cheb_padded(columns),
-                          nullptr,
-                          true,
-                          a.c + std::ptrdiff_t{a.begin} * columns,
-                          columns,
-                          columns,
-                          false};
-    cheb_dense(dense, a.end - a.begin);
-}
-
-inline void clenshaw(const ClenshawArgs& a) {
-    const std::ptrdiff_t x_row = a.x.stride * a.faces;
-    for (int row = a.begin; row < a.end; ++row) {
-        const int begin = a.matrix.starts[row], end = a.matrix.starts[row + 1];
-        for (int face = 0; face < a.faces; ++face) {
-            const std::ptrdiff_t pixel = std::ptrdiff_t{row} * a.faces + face;
-            const float* const x = a.x.data + face * a.x.stride;
-            Eight sum = zero_eight();
-            for (int e = begin; e < end; ++e)
-                sum = fma_eight(a.matrix.values[e], load_eight(x + a.matrix.indices[e] * x_row), sum);
-            Eight b = fma_eight(a.scale, sum, load_eight(a.c.data + pixel * a.c.stride));
-            if (a.before.data != nullptr) b = sub_eight(b, load_eight(a.before.data + pixel * a.before.stride));
-            store_eight(a.b + 8 * pixel, b);
-        }
-    }
+    const ChebTile tile{&a.x, 1, a.channels_in, a.weights, nullptr};
+    cheb_columns(tile, a.pixels, columns,
+                 [&](std::ptrdiff_t pixel, int column, Eight sum) { store_eight(a.c + column / 8 * a.map + pixel * 8, sum); });
 }

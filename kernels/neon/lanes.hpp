@@ -27,3 +27,16 @@ RETINAFACE_INLINE Eight fma_eight(float a, Eight b, Eight c) {
     return {fma(broadcast(a), b.low, c.low), fma(broadcast(a), b.high, c.high)};
 }
 RETINAFACE_INLINE Eight sub_eight(Eight a, Eight b) { return {sub(a.low, b.low), sub(a.high, b.high)}; }
+RETINAFACE_INLINE Eight positive_eight(Eight v) { return {max(v.low, zero()), max(v.high, zero())}; }
+/// sum[v] += value * w[v], as accumulate() of vec.hpp.
+template <int V>
+RETINAFACE_INLINE void accumulate_eights(Eight* sum, float value, const Eight* w) {
+    const Vec factor = broadcast(value);
+    RETINAFACE_UNROLL
+    for (int v = 0; v < V; ++v) {
+        accumulate(sum[v].low, factor, w[v].low);
+        accumulate(sum[v].high, factor, w[v].high);
+    }
+}
+/// Rows of a tile of dense products, by eights of columns: as many sums as registers hold.
+constexpr int kEightRows[3] = {0, 8, 4};

@@ -25,12 +25,12 @@ RETINAFACE_INLINE Vec select_greater(Vec a, Vec b, Vec x, Vec y) {
     for (int i = 0; i < kWidth; ++i) std::memcpy(&s[i], p[i] > q[i] ? &r[i] : &s[i], sizeof(float));
     return load(s);
 }
-/// a * b, rounded: never fused with an addition, so that every set computes the same bits. (The product in double is exact.)
+/// a * b, rounded: never fused with an addition, so that every set computes the same bits.
 RETINAFACE_INLINE Vec product(Vec a, Vec b) {
 #if defined(__x86_64__) && !defined(__FMA__) && !defined(RETINAFACE_USE_XSIMD)
     return mul(a, b);
 #else
-    return each_lane(a, b, [](float x, float y) { return static_cast<float>(static_cast<double>(x) * static_cast<double>(y)); });
+    return each_lane(a, b, rounded_product);
 #endif
 }
 
@@ -60,3 +60,16 @@ RETINAFACE_INLINE Eight sub_eight(Eight a, Eight b) {
     for (int i = 0; i < Eight::kVectors; ++i) a.v[i] = sub(a.v[i], b.v[i]);
     return a;
 }
+RETINAFACE_INLINE Eight positive_eight(Eight v) {
+    for (Vec& lanes : v.v) lanes = max(lanes, zero());
+    return v;
+}
+/// sum[v] += value * w[v], as accumulate() of vec.hpp.
+template <int V>
+RETINAFACE_INLINE void accumulate_eights(Eight* sum, float value, const Eight* w) {
+    const Vec factor = broadcast(value);
+    for (int v = 0; v < V; ++v)
+        for (int i = 0; i < Eight::kVectors; ++i) accumulate(sum[v].v[i], factor, w[v].v[i]);
+}
+/// Rows of a tile of dense products, by eights of columns: as many sums as registers hold.
+constexpr int kEightRows[3] = {0, 4, 2};

@@ -1,6 +1,7 @@
 // The mesh decoder (RetinaFace section 3.2): 128 numbers to a coloured mesh. File format: docs/mesh.md.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <set>
@@ -151,13 +152,17 @@ public:
             const auto out = static_cast<int>(weight.shape[1]);
             const int terms = terms_of(weight, name + ".weight", features);
             const std::vector<float>& bias = file.floats(name + ".bias", {out}).values;
-            layers_.emplace_back(finest, std::move(upsample), features, out, terms, weight.values, bias, true, isa_);
+            layers_.emplace_back(finest, upsample, features, out, terms, weight.values, bias, true, isa_);
             features = out;
         }
         const Tensor& last = file.floats("last.weight", {-1, kOutputs});
-        layers_.emplace_back(std::move(finest), Csr{}, features, +kOutputs, terms_of(last, "last.weight", features), last.values,
+        layers_.emplace_back(finest, Csr{}, features, +kOutputs, terms_of(last, "last.weight", features), last.values,
                              std::vector<float>{}, false, isa_);
-        mean_ = file.floats("mean", {vertices, kOutputs}).values;
+        const std::vector<float>& mean = file.floats("mean", {vertices, kOutputs}).values;
+        mean_.assign(static_cast<std::size_t>(vertices) * kRow, 0.0f);
+        for (std::size_t v = 0; v < static_cast<std::size_t>(vertices); ++v)
+            std::copy_n(mean.begin() + static_cast<std::ptrdiff_t>(v * kOutputs), +kOutputs,
+                        mean_.begin() + static_cast<std::ptrdiff_t>(v * kRow));
         triangles_ = file.indices("triangles", {-1, 3}, vertices);
         if (file.has("landmarks68.indices")) {
             landmarks_ = file.indices("landmarks68.indices", {68}, vertices);
@@ -191,17 +196,23 @@ public:
         vertices_.resize(faces * n);
         colours_.resize(faces * n);
         meshes_.resize(faces);
-        for (std::size_t first = 0; first < faces; first += ChebConv::kMostFaces) {
-            const auto count = static_cast<int>(std::min(faces - first, static_cast<std::size_t>(+ChebConv::kMostFaces)));
+        for (std::size_t first = 0; first < faces; first += kTogether) {
+            const auto count = static_cast<int>(std::min(faces - first, static_cast<std::size_t>(kTogether)));
             decode_group(latents.data() + first * kLatent, count, first);
         }
         for (std::size_t face = 0; face < faces; ++face)
             meshes_[face] = {{vertices_.data() + face * n, n}, {colours_.data() + face * n, n}};
         return meshes_;
     }
+    Result<Span<const DecodedMesh>> try_decode(Span<const float> latents) noexcept {
+        return detail::as_result([&] { return decode(latents); });
+    }
 
 private:
+    /// Faces decoded at a time: two share what a row costs, the terms of more leave the second cache.
+    static constexpr int kTogether = 2;
     static constexpr int kMostLevels = 8;
+    static constexpr int kRow = ChebConv::channels(kOutputs);
     static constexpr std::size_t kMostMeshes = 4096;
 
     static int terms_of(const Tensor& weight, const std::string& name, int features) {
@@ -219,19 +230,19 @@ private:
         coarse_ = vertices;
         channels_ = ChebConv::channels(features);
         block_ = channels_ == 8 ? 2 : 1;
-        const int columns = block_ * channels_;
-        padded_ = (columns + kernels_.width - 1) / kernels_.width * kernels_.width;
+        const std::ptrdiff_t columns = std::ptrdiff_t{block_} * channels_;
         const int blocks = (vertices + block_ - 1) / block_;
-        fc_.reserve(static_cast<std::size_t>(blocks) * (kLatent + 1) * static_cast<std::size_t>(padded_));
+        fc_.reserve(static_cast<std::size_t>(blocks) * (kLatent + 1) * static_cast<std::size_t>(columns));
         std::fill_n(fc_.data(), fc_.size(), 0.0f);
         for (int v = 0; v < vertices; ++v) {
             for (int f = 0; f < features; ++f) {
                 const auto row = static_cast<std::size_t>(v) * static_cast<std::size_t>(features) + static_cast<std::size_t>(f);
-                float* const block =
-                    fc_.data() + std::ptrdiff_t{v / block_} * (kLatent + 1) * padded_ + v % block_ * channels_ + f;
+                float* const block = fc_.data() + std::ptrdiff_t{v / block_} * (kLatent + 1) * columns;
+                const std::ptrdiff_t column = v % block_ * channels_ + f;
                 for (std::size_t i = 0; i < kLatent; ++i)
-                    block[static_cast<std::ptrdiff_t>(i) * padded_] = weight[row * kLatent + i];
-                block[std::ptrdiff_t{kLatent} * padded_] = bias[row];
+                    block[kernels::panel_place(kLatent, columns, static_cast<std::ptrdiff_t>(i), column)] =
+                        weight[row * kLatent + i];
+                block[kLatent * columns + column] = bias[row];
             }
         }
     }
@@ -241,17 +252,16 @@ private:
         parallel_.bands(blocks, 1, [&](int begin, int end, int) {
             alignas(64) float out[ChebConv::kMostFaces * 128];
             for (int b = begin; b < end; ++b) {
-                kernels::ChebTermArgs a{};
-                a.scale = 1;
-                a.x = latents;
-                a.channels_in = a.features_in = kLatent;
-                a.weights = fc_.data() + std::ptrdiff_t{b} * (kLatent + 1) * padded_;
-                a.bias = a.weights + std::ptrdiff_t{kLatent} * padded_;
+                kernels::ChebDenseArgs a{};
+                a.t[0] = latents;
+                a.terms = 1;
+                a.channels_in = kLatent;
+                a.weights = fc_.data() + std::ptrdiff_t{b} * (kLatent + 1) * columns;
+                a.bias = a.weights + kLatent * columns;
                 a.y = out;
                 a.channels_out = columns;
-                a.faces = 1;
-                a.end = faces;
-                kernels_.term(a);
+                a.pixels = faces;
+                kernels_.dense(a);
                 for (int v = b * block_; v < (b + 1) * block_ && v < coarse_; ++v)
                     for (int face = 0; face < faces; ++face)
                         std::copy_n(out + face * columns + v % block_ * channels_, channels_,
@@ -270,26 +280,34 @@ private:
                     scratch = 0;
         for (const ChebConv& layer : layers_) {
             map = std::max(map, size(layer));
-            scratch = std::max(scratch, layer.scratch(faces));
+            scratch = std::max(scratch, layer.scratch(faces, parallel_.threads()));
         }
         maps_[0].reserve(map);
         maps_[1].reserve(map);
         scratch_.reserve(scratch);
         fully_connected(latents, faces, maps_[0].data());
         std::size_t current = 0;
-        for (const ChebConv& layer : layers_) {
-            layer.run(maps_[current].data(), faces, maps_[1 - current].data(), scratch_.data(), parallel_);
-            current = 1 - current;
-        }
+        for (std::size_t i = 0; i + 1 < layers_.size(); ++i, current = 1 - current)
+            layers_[i].run(maps_[current].data(), faces, maps_[1 - current].data(), scratch_.data(), parallel_);
+        // The last layer's rows become vertices and colours at once.
+        float* const rows = maps_[1 - current].data();
+        const std::ptrdiff_t group = std::ptrdiff_t{ChebConv::kGroup} * faces * kRow;
+        layers_.back().run(
+            maps_[current].data(), faces, scratch_.data(), parallel_, [&](int, int band) { return rows + band * group; },
+            [&](int begin, int count, const float* y) { finish(begin, count, y, faces, first); });
+    }
+
+    /// The mean is added to rows [begin, begin + count), `y` [count][faces][kRow], and they are stored.
+    void finish(int begin, int count, const float* y, int faces, std::size_t first) {
         const auto n = static_cast<std::size_t>(vertices());
-        for (std::size_t face = 0; face < static_cast<std::size_t>(faces); ++face) {
-            float* const vertices = vertices_.data() + (first + face) * 3 * n;
-            float* const colours = colours_.data() + (first + face) * 3 * n;
-            for (std::size_t v = 0; v < n; ++v) {
-                const float* const out = maps_[current].data() + (v * static_cast<std::size_t>(faces) + face) * 8;
-                for (std::size_t i = 0; i < 3; ++i) {
-                    vertices[3 * v + i] = out[i] + mean_[kOutputs * v + i];
-                    colours[3 * v + i] = out[3 + i] + mean_[kOutputs * v + 3 + i];
+        for (int face = 0; face < faces; ++face) {
+            const std::size_t at = ((first + static_cast<std::size_t>(face)) * n + static_cast<std::size_t>(begin)) * 3;
+            float *vertex = vertices_.data() + at, *colour = colours_.data() + at;
+            const float *in = y + face * kRow, *mean = mean_.data() + std::ptrdiff_t{begin} * kRow;
+            for (int i = 0; i < count; ++i, vertex += 3, colour += 3, mean += kRow, in += faces * kRow) {
+                for (int c = 0; c < 3; ++c) {
+                    vertex[c] = in[c] + mean[c];
+                    colour[c] = in[3 + c] + mean[3 + c];
                 }
             }
         }
@@ -298,10 +316,11 @@ private:
     Isa isa_;
     kernels::GraphConv kernels_;
     detail::Parallel parallel_;
-    int coarse_ = 0, channels_ = 0, block_ = 1, padded_ = 0;
-    detail::AlignedBuffer fc_;  ///< [blocks][128 + 1][padded]: weights and bias
+    int coarse_ = 0, channels_ = 0, block_ = 1;
+    detail::AlignedBuffer fc_;  ///< [blocks]: [128][block * channels] in panels, and biases
     std::vector<ChebConv> layers_;
-    std::vector<float> mean_, five_mean_, five_basis_;
+    std::vector<float> mean_;  ///< [n][kRow]
+    std::vector<float> five_mean_, five_basis_;
     std::vector<std::int32_t> triangles_, landmarks_;
 
     detail::AlignedBuffer maps_[2], scratch_;

@@ -55,6 +55,11 @@ public:
             for (std::size_t c = 0; c < 3; ++c) mean_[i][c] = static_cast<double>(decoder_.five_mean()[3 * i + c]) - centre_[c];
     }
 
+    /// The same without exceptions.
+    static Result<MeshEstimator> create(const Weights& weights, Isa isa = Isa::automatic) noexcept {
+        return detail::as_result([&] { return MeshEstimator(weights, isa); });
+    }
+
     const MeshDecoder& decoder() const noexcept { return decoder_; }
     Span<const std::int32_t> triangles() const noexcept { return decoder_.triangles(); }
 
@@ -86,6 +91,10 @@ public:
     }
     Result<const Mesh*> try_estimate(const ImageView& image, const Face& face) noexcept {
         return detail::as_result([&] { return &estimate(image, face); });
+    }
+
+    Result<Pose> try_estimate_pose(const std::array<Point, 5>& landmarks) noexcept {
+        return detail::as_result([&] { return estimate_pose(landmarks); });
     }
 
     /// Mesh from a dense head's outputs. Throws Error (invalid_argument): outputs that are not finite, a camera that sees nothing, an empty

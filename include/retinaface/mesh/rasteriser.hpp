@@ -64,8 +64,7 @@ inline void vertex_normals(Span<const float> vertices, Span<const std::int32_t> 
     }
 }
 
-/// Draws. One thread at a time; allocates nothing for sizes already seen. The image is the same on every set: bit for bit on x86, within
-/// rounding on ARM.
+/// Draws. One thread at a time; allocates nothing for sizes already seen. The image is the same on every set, bit for bit.
 ///
 /// A pixel belongs to a triangle that holds its centre, edges included; the nearest triangle wins, of equals the first; vertices are
 /// rounded to 1/256 pixel. Left out: degenerate triangles, and those with a corner that is not finite, nearer than Projection::near, or
@@ -106,6 +105,10 @@ public:
             rendering_.colours = colours_;
         }
         return rendering_;
+    }
+    Result<const Rendering*> try_render(const MeshView& mesh, const Projection& projection, int width, int height,
+                                        const Light& light = {}, const RasterOptions& options = {}) noexcept {
+        return detail::as_result([&] { return &render(mesh, projection, width, height, light, options); });
     }
 
 private:
