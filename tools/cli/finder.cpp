@@ -57,7 +57,9 @@ void add_picture_arguments(CLI::App& command, PictureArguments& arguments) {
         ->type_name("N")
         ->transform(CLI::AsSizeValue(false))
         ->capture_default_str();
-    command.add_option("--max-scans", arguments.limits.scans, "Refuse a JPEG of more scans (over 17 megapixels: fewer, for the same work)")
+    command
+        .add_option("--max-scans", arguments.limits.scans,
+                    "Refuse a JPEG of more scans (over 17 megapixels: fewer, for the same work)")
         ->type_name("N")
         ->check(CLI::PositiveNumber)
         ->capture_default_str();
