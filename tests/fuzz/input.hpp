@@ -93,7 +93,7 @@ inline FuzzedImage fuzzed_image(Input& input, int usual_side) {
         const std::ptrdiff_t pairs = width + width % 2, rows = (height + 1) / 2;
         if ((form & 64) != 0) view.chroma_stride = pairs + input.below(7);
         const std::ptrdiff_t chroma_row = absolute(view.chroma_row_stride());
-        const std::ptrdiff_t chroma = (rows - 1) * (chroma_row < 8192 ? chroma_row : 0) + pairs;
+        const std::ptrdiff_t chroma = (rows - 1) * chroma_row + pairs;
         if ((form & 128) != 0) {
             image.chroma = std::make_unique<std::uint8_t[]>(static_cast<std::size_t>(chroma));
             for (std::ptrdiff_t i = 0; i < chroma; ++i)

@@ -27,9 +27,9 @@ struct Reader {
     ImageBuilder* builder = nullptr;
     ImageBuilder::Reduction reduction{1, 1};
     std::vector<std::uint8_t> cmyk;
-    std::string error;
-    bool ended = false;    // the file is over, and libjpeg reads end markers instead
-    bool missing = false;  // pixels that no data was there for
+    char error[JMSG_LENGTH_MAX] = {};  // no string: longjmp() passes by destructors
+    bool ended = false;                // the file is over, and libjpeg reads end markers instead
+    bool missing = false;              // pixels that no data was there for
     bool complete = false;
 
     ~Reader() { jpeg_destroy_decompress(&jpeg); }
@@ -37,18 +37,13 @@ struct Reader {
 
 Reader& reader(j_common_ptr jpeg) { return *static_cast<Reader*>(jpeg->client_data); }
 
-std::string message(j_common_ptr jpeg) {
-    char text[JMSG_LENGTH_MAX];
-    jpeg->err->format_message(jpeg, text);
-    return text;
-}
+// To the setjmp() of whoever called libjpeg, with `error` written. Nothing with a destructor may live between the two.
+[[noreturn]] void leave(Reader& r) { std::longjmp(r.jump, 1); }
 
-[[noreturn]] void leave(Reader& r, const std::string& error) {
-    r.error = error;
-    std::longjmp(r.jump, 1);
+[[noreturn]] void on_error(j_common_ptr jpeg) {
+    jpeg->err->format_message(jpeg, reader(jpeg).error);
+    leave(reader(jpeg));
 }
-
-[[noreturn]] void on_error(j_common_ptr jpeg) { leave(reader(jpeg), message(jpeg)); }
 
 void on_message(j_common_ptr jpeg, int level) {
     if (level >= 0) return;
@@ -56,10 +51,20 @@ void on_message(j_common_ptr jpeg, int level) {
     // Between restart markers libjpeg goes on after a gap; any other marker is the end of what there is.
     const int marker = r.jpeg.unread_marker;
     // Arithmetic decoding makes a picture of anything: only a bad code, or data left over, tells that it was not one.
-    if (r.jpeg.arith_code != FALSE && (jpeg->err->msg_code == JWRN_ARITH_BAD_CODE || jpeg->err->msg_code == JWRN_EXTRANEOUS_DATA))
-        leave(r, "arithmetic coding: " + message(jpeg));
+    if (r.jpeg.arith_code != FALSE &&
+        (jpeg->err->msg_code == JWRN_ARITH_BAD_CODE || jpeg->err->msg_code == JWRN_EXTRANEOUS_DATA)) {
+        constexpr char kWhat[] = "arithmetic coding: ";
+        char text[JMSG_LENGTH_MAX];
+        jpeg->err->format_message(jpeg, text);
+        std::snprintf(r.error, sizeof r.error, "%s%.*s", kWhat, static_cast<int>(sizeof r.error - sizeof kWhat), text);
+        leave(r);
+    }
     if (jpeg->err->msg_code == JWRN_HIT_MARKER && (marker < JPEG_RST0 || marker > JPEG_RST0 + 7)) r.missing = true;
-    if (r.builder->warning.empty() && jpeg->err->msg_code != JWRN_JPEG_EOF) r.builder->warning = message(jpeg);
+    if (r.builder->warning.empty() && jpeg->err->msg_code != JWRN_JPEG_EOF) {
+        char text[JMSG_LENGTH_MAX];
+        jpeg->err->format_message(jpeg, text);
+        r.builder->warning = text;
+    }
 }
 
 boolean on_end(j_decompress_ptr jpeg) {
@@ -86,9 +91,10 @@ void on_progress(j_common_ptr jpeg) {
     Reader& r = reader(jpeg);
     const std::int64_t pixels = std::int64_t{r.jpeg.image_width} * r.jpeg.image_height;
     const int most = r.builder->limits().scans_of(pixels);
-    if (r.jpeg.input_scan_number > most)
-        leave(r,
-              "more than " + std::to_string(most) + " scans, too many for " + std::to_string(pixels) + " pixels (--max-scans)");
+    if (r.jpeg.input_scan_number <= most) return;
+    std::snprintf(r.error, sizeof r.error, "more than %d scans, too many for %lld pixels (--max-scans)", most,
+                  static_cast<long long>(pixels));
+    leave(r);
 }
 
 // What libjpeg keeps of a picture that comes in several scans: every coefficient, in 16 bits.
@@ -146,7 +152,7 @@ void finish(Reader& r) {
 
 void check(const Reader& r, bool went_well) {
     if (r.missing) refuse(r.ended ? "file is truncated" : "picture data is missing");
-    if (!went_well) refuse(r.ended ? "file is truncated (" + r.error + ")" : r.error);
+    if (!went_well) refuse(r.ended ? "file is truncated (" + std::string(r.error) + ")" : r.error);
 }
 
 }  // namespace
@@ -191,7 +197,7 @@ void read_jpeg(Bytes file, ImageBuilder& builder) {
         builder.commit();
     }
     finish(r);
-    check(r, jpeg.arith_code == FALSE || r.error.empty());
+    check(r, jpeg.arith_code == FALSE || r.error[0] == '\0');
     if (r.ended && builder.warning.empty()) builder.warning = "the end marker is missing";
 }
 
