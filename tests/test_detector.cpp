@@ -455,7 +455,8 @@ TEST_CASE("mnet12: what is padded is black before the mean is subtracted, at any
     options.threads = 3;
     const AnyDetector three(seeded_mnet12(), options);
     Workspace workspace;
-    for (const auto& [width, height] : {std::pair{1, 1}, {33, 47}, {64, 96}, {7, 130}, {97, 32}, {31, 64}}) {
+    for (const std::pair<int, int>& size : {std::pair{1, 1}, {33, 47}, {64, 96}, {7, 130}, {97, 32}, {31, 64}}) {
+        const int width = size.first, height = size.second;
         CAPTURE(width);
         CAPTURE(height);
         const Picture picture = random_picture(width, height, 77);
