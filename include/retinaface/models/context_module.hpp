@@ -7,7 +7,7 @@ RETINAFACE_BEGIN_NAMESPACE
 namespace models {
 
 /// a = conv3(x), b = conv5_1(x), c = conv5_2(b), d = conv7_2(b), e = conv7_3(d); output concat(a, c, e). a, c and e have a ReLU, b and d
-/// the network's activation. Convolutions of the same input run as one.
+/// the network's activation. a has kHalf channels, the others kQuarter. Convolutions of the same input run as one.
 template <int C, int kHalf = C / 2, int kQuarter = C / 4>
 class ContextModule {
 public:
