@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cmath>
-#include <limits>
 
 #include "mesh_types.hpp"
 
@@ -58,50 +57,48 @@ inline void cheb_products(const ChebProductsArgs& a) {
     }
 }
 
-/// A triangle with the edge functions of its corners, corners turned so that its area is positive.
+/// A triangle with its edge functions.
 struct Triangle {
-    int corner[3] = {};
     std::int64_t x[3] = {}, y[3] = {}, area = 0;
+    float q[3] = {};
 
-    bool set(const std::int32_t* vx, const std::int32_t* vy, const std::int32_t* corners) {
+    /// False where a corner is nowhere.
+    bool set(const RasterVertex* vertices, const std::int32_t* corners) {
         for (int i = 0; i < 3; ++i) {
-            corner[i] = corners[i];
-            x[i] = vx[corners[i]];
-            y[i] = vy[corners[i]];
-            if (vx[corners[i]] == kRasterNowhere) return false;
+            const RasterVertex& v = vertices[corners[i]];
+            if (v.x == kRasterNowhere) return false;
+            x[i] = v.x;
+            y[i] = v.y;
+            q[i] = v.q;
         }
         area = (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0]);
         return true;
     }
-    void turn() {
-        if (area > 0) return;
-        area = -area;
-        const int c = corner[1];
-        corner[1] = corner[2];
-        corner[2] = c;
-        const std::int64_t vx = x[1], vy = y[1];
-        x[1] = x[2];
-        x[2] = vx;
-        y[1] = y[2];
-        y[2] = vy;
-    }
+    /// Of the edge opposite to corner i at the centre of a pixel, in the sign of the area.
     std::int64_t edge(int i, int px, int py) const {
         const int a = (i + 1) % 3, b = (i + 2) % 3;
         const std::int64_t cx = std::int64_t{px} * kRasterSteps + kRasterSteps / 2,
                            cy = std::int64_t{py} * kRasterSteps + kRasterSteps / 2;
         return (x[b] - x[a]) * (cy - y[a]) - (y[b] - y[a]) * (cx - x[a]);
     }
-    double weight(int i, int px, int py) const { return rounded(edge(i, px, py)); }
-    double rounded(std::int64_t e) const {
-        return static_cast<double>(static_cast<float>(static_cast<double>(e) * (1.0 / static_cast<double>(area))));
+    bool covers(int px, int py) const {
+        for (int i = 0; i < 3; ++i)
+            if (area > 0 ? edge(i, px, py) < 0 : edge(i, px, py) > 0) return false;
+        return true;
+    }
+    /// e1 / area * (q1 - q0) + e2 / area * (q2 - q0)
+    float change(std::int64_t e1, std::int64_t e2) const {
+        const float inverse = 1 / static_cast<float>(area);
+        return rounded_product(rounded_product(static_cast<float>(e1), inverse), q[1] - q[0]) +
+               rounded_product(rounded_product(static_cast<float>(e2), inverse), q[2] - q[0]);
     }
 };
 
 inline void raster(const RasterArgs& r) {
     for (int n = r.begin; n < r.end; ++n) {
         Triangle t;
-        if (!t.set(r.x, r.y, r.triangles + 3 * static_cast<std::ptrdiff_t>(n)) || t.area == 0 || (r.cull && t.area > 0)) continue;
-        t.turn();
+        if (!t.set(r.vertices, r.triangles + 3 * static_cast<std::ptrdiff_t>(n)) || t.area == 0 || (r.cull && t.area > 0))
+            continue;
         std::int64_t left = t.x[0], right = t.x[0], top = t.y[0], bottom = t.y[0];
         for (int i = 1; i < 3; ++i) {
             left = t.x[i] < left ? t.x[i] : left;
@@ -109,32 +106,23 @@ inline void raster(const RasterArgs& r) {
             top = t.y[i] < top ? t.y[i] : top;
             bottom = t.y[i] > bottom ? t.y[i] : bottom;
         }
-        const bool large = right - left > 16 * kRasterSteps || bottom - top > 16 * kRasterSteps;
+        const bool spans = right - left > kRasterSpans * kRasterSteps || bottom - top > kRasterSpans * kRasterSteps;
         const auto pixel = [](std::int64_t v, int side) {
             const std::int64_t p = v >> 8;
             return static_cast<int>(p < 0 ? 0 : p > side - 1 ? side - 1 : p);
         };
-        double q[3];
-        float slope = 0;
-        double sum = 0;
-        for (int i = 0; i < 3; ++i) {
-            q[i] = static_cast<double>(r.q[t.corner[i]]);
-            sum += t.rounded(-(t.y[(i + 2) % 3] - t.y[(i + 1) % 3]) * kRasterSteps) * q[i];
-        }
-        slope = static_cast<float>(sum);
+        const float slope = t.change((t.y[2] - t.y[0]) * kRasterSteps, (t.y[0] - t.y[1]) * kRasterSteps);
         for (int py = pixel(top, r.height); py <= pixel(bottom, r.height); ++py) {
             int first = -1;
             float start = 0;
             for (int px = pixel(left, r.width); px <= pixel(right, r.width); ++px) {
-                if (t.edge(0, px, py) < 0 || t.edge(1, px, py) < 0 || t.edge(2, px, py) < 0) continue;
-                float value =
-                    static_cast<float>(t.weight(0, px, py) * q[0] + t.weight(1, px, py) * q[1] + t.weight(2, px, py) * q[2]);
-                // Of a large triangle, q runs along the row from the first pixel.
+                if (!t.covers(px, py)) continue;
+                float value = t.q[0] + t.change(t.edge(1, px, py), t.edge(2, px, py));
                 if (first < 0) {
                     first = px;
                     start = value;
                 }
-                if (large) value = start + rounded_product(static_cast<float>(px - first), slope);
+                if (spans) value = start + rounded_product(static_cast<float>(px - first), slope);
                 const std::ptrdiff_t at = std::ptrdiff_t{py} * r.width + px;
                 if (!(value > r.nearest[at])) continue;
                 r.nearest[at] = value;
@@ -144,49 +132,73 @@ inline void raster(const RasterArgs& r) {
     }
 }
 
-inline void resolve(const ResolveArgs& r) {
-    for (int px = 0; px < r.width; ++px) {
-        if (r.triangle[px] < 0) continue;
-        Triangle t;
-        t.set(r.x, r.y, r.triangles + 3 * static_cast<std::ptrdiff_t>(r.triangle[px]));
-        t.turn();
-        double weight[3], sum = 0;
+inline void normals(const NormalsArgs& a) {
+    for (int t = a.begin; t < a.end; ++t) {
+        const std::int32_t* const corners = a.triangles + 3 * static_cast<std::ptrdiff_t>(t);
+        const float* corner[3];
+        for (int i = 0; i < 3; ++i) corner[i] = a.vertices + 3 * static_cast<std::ptrdiff_t>(corners[i]);
+        float b[3], c[3], n[3];
         for (int i = 0; i < 3; ++i) {
-            weight[i] = t.weight(i, px, r.row) * (r.perspective ? static_cast<double>(r.q[t.corner[i]]) : 1.0);
-            sum += weight[i];
+            b[i] = corner[1][i] - corner[0][i];
+            c[i] = corner[2][i] - corner[0][i];
         }
-        for (int k = 0; k < kRasterAttributes; ++k) {
-            float value[3];
-            for (int i = 0; i < 3; ++i)
-                value[i] = rounded_product(static_cast<float>(weight[i] / sum),
-                                           r.attributes[kRasterAttributes * static_cast<std::ptrdiff_t>(t.corner[i]) + k]);
-            r.out[kRasterAttributes * static_cast<std::ptrdiff_t>(px) + k] = value[0] + value[1] + value[2];
+        bool drawn = true;
+        for (int i = 0; i < 3; ++i) {
+            const int j = (i + 1) % 3, k = (i + 2) % 3;
+            n[i] = rounded_product(b[j], c[k]) - rounded_product(b[k], c[j]);
+            drawn = drawn && std::abs(n[i]) < 1e18f;
         }
+        if (!drawn) continue;
+        for (int i = 0; i < 3; ++i)
+            for (int j = 0; j < 3; ++j) a.normals[kRasterAttributes * static_cast<std::ptrdiff_t>(corners[i]) + j] += n[j];
     }
 }
 
 inline void shade(const ShadeArgs& s) {
-    for (std::ptrdiff_t j = 0; j < s.count; ++j) {
-        const float* const a = s.attributes + kRasterAttributes * j;
+    for (int px = 0; px < s.width; ++px) {
+        float* const normal = s.normals + 3 * static_cast<std::ptrdiff_t>(px);
+        float* const coordinate = s.coordinates + 3 * static_cast<std::ptrdiff_t>(px);
+        float* const colour = s.colours + 3 * static_cast<std::ptrdiff_t>(px);
+        if (s.triangle[px] < 0) {
+            for (int i = 0; i < 3; ++i) normal[i] = coordinate[i] = colour[i] = 0;
+            continue;
+        }
+        const std::int32_t* const corners = s.triangles + 3 * static_cast<std::ptrdiff_t>(s.triangle[px]);
+        Triangle t;
+        t.set(s.vertices, corners);
+        float weight[3];
+        for (int i = 0; i < 3; ++i) {
+            weight[i] = rounded_product(static_cast<float>(t.edge(i, px, s.row)), 1 / static_cast<float>(t.area));
+            if (s.perspective) weight[i] = rounded_product(weight[i], t.q[i]);
+        }
+        const float share = 1 / (weight[0] + weight[1] + weight[2]);
+        float a[kRasterAttributes];
+        for (int k = 0; k < kRasterAttributes; ++k) {
+            float value[3];
+            for (int i = 0; i < 3; ++i)
+                value[i] = rounded_product(rounded_product(weight[i], share),
+                                           s.attributes[kRasterAttributes * static_cast<std::ptrdiff_t>(corners[i]) + k]);
+            a[k] = value[0] + value[1] + value[2];
+        }
         const auto dot = [](const float* p, const float* q) {
             return rounded_product(p[0], q[0]) + rounded_product(p[1], q[1]) + rounded_product(p[2], q[2]);
         };
         const auto at_least = [](float v, float least) { return v > least ? v : least; };
-        float normal[3], light[3];
+        float light[3];
         for (int i = 0; i < 3; ++i) light[i] = s.light_position[i] - a[kPositionAt + i];
-        const float length = at_least(std::sqrt(dot(a + kNormalAt, a + kNormalAt)), 1e-12f);
-        const float reach = at_least(std::sqrt(dot(light, light)), 1e-12f);
-        for (int i = 0; i < 3; ++i) normal[i] = a[kNormalAt + i] / length;
-        const float lambert = at_least(dot(normal, light) / reach, 0.0f);
+        const float by_length = 1 / at_least(std::sqrt(dot(a + kNormalAt, a + kNormalAt)), 1e-12f);
+        const float by_reach = 1 / at_least(std::sqrt(dot(light, light)), 1e-12f);
+        const float lambert = at_least(rounded_product(rounded_product(dot(a + kNormalAt, light), by_length), by_reach), 0.0f);
         for (int i = 0; i < 3; ++i) {
-            s.colour[3 * j + i] = rounded_product(a[kColourAt + i], s.ambient[i] + rounded_product(s.light_colour[i], lambert));
-            s.normals[3 * j + i] = normal[i];
+            normal[i] = a[kNormalAt + i] * by_length;
+            coordinate[i] = a[kCoordinateAt + i];
+            colour[i] = rounded_product(a[kColourAt + i], s.ambient[i] + rounded_product(s.light_colour[i], lambert));
         }
     }
 }
 
 inline GraphConv get(Tag<GraphConv>) { return {&sparse, &cheb_dense, &cheb_products}; }
-inline Raster get(Tag<Raster>) { return {&raster, &resolve, &shade}; }
+inline Raster get(Tag<Raster>) { return {&raster, &normals, &shade}; }
 
 }  // namespace reference
 }  // namespace kernels

@@ -99,12 +99,18 @@ constexpr int kRasterSteps = 256;
 /// A vertex that cannot be drawn (not finite, behind the camera, absurdly far outside): triangles with one are left out.
 constexpr std::int32_t kRasterNowhere = INT32_MIN;
 
+/// A vertex on the screen. q is affine there: 1 / depth, or -depth of a parallel projection.
+struct RasterVertex {
+    std::int32_t x, y;  ///< in 1 / 256 pixel, at most 2^29 from 0; x may be kRasterNowhere
+    float q;
+};
+
 /// Which triangle is nearest, at every pixel centre. Edges are inclusive and evaluated exactly in integers, so neighbours leave no
-/// gap; the greater q wins, of equals the triangle drawn first. q is affine on the screen: 1 / depth, or -depth of a parallel projection.
+/// gap; the greater q wins, of equals the triangle drawn first. With the edge values e and the area of the corners 0, 1, 2,
+///   q = q0 + (e1 / area * (q1 - q0) + e2 / area * (q2 - q0)), 1 / area and every operation rounded to float;
+/// a triangle of over kRasterSpans pixels a side has that at the first pixel of its row, and a step times a slope added in the others.
 struct RasterArgs {
-    const std::int32_t* x;  ///< [vertices] in 1 / 256 pixel, |x| <= 2^29, or kRasterNowhere
-    const std::int32_t* y;
-    const float* q;
+    const RasterVertex* vertices;
     const std::int32_t* triangles;  ///< [end][3]
     int begin, end;
     int width, height;
@@ -112,39 +118,42 @@ struct RasterArgs {
     float* nearest;          ///< [height][width] q so far; starts at -infinity
     std::int32_t* triangle;  ///< [height][width] who; starts at -1
 };
+constexpr int kRasterSpans = 16;
+
+/// normals[v] += (b - a) x (c - a) for the triangles around v: weighted by area, seen from outside. A triangle whose normal has an element
+/// of 1e18 or more, or none, is left out.
+struct NormalsArgs {
+    const float* vertices;  ///< [n][3]
+    const std::int32_t* triangles;
+    int begin, end;
+    float* normals;  ///< [n][kRasterAttributes], of which the first three are written
+};
 
 /// Attributes a vertex carries: normal, colour, coordinates, position, zeros.
 constexpr int kRasterAttributes = 16;
 enum RasterAttribute { kNormalAt = 0, kColourAt = 3, kCoordinateAt = 6, kPositionAt = 9 };
 
-/// The attributes where a triangle is nearest, one row of pixels.
-struct ResolveArgs {
-    const std::int32_t* x;
-    const std::int32_t* y;
-    const float* q;
+/// One row of pixels: the attributes of the triangle that is nearest, right in perspective, and Lambert's colour from a point light:
+/// albedo * (ambient + light * max(0, n . l)). Zeros where there is no triangle.
+struct ShadeArgs {
+    const RasterVertex* vertices;
     const std::int32_t* triangles;
     const float* attributes;  ///< [vertices][kRasterAttributes]
     bool perspective;
-    int row, width;
-    const std::int32_t* triangle;  ///< [width]
-    float* out;                    ///< [width][kRasterAttributes]; pixels without a triangle are left alone
-};
-
-/// Lambert: colour = albedo * (ambient + light * max(0, n . l)), from a point light.
-struct ShadeArgs {
-    const float* attributes;  ///< [count][kRasterAttributes]
-    int count;
     float light_position[3];
     float light_colour[3];
     float ambient[3];
-    float* colour;   ///< [count][3]
-    float* normals;  ///< [count][3], of unit length
+    int row, width;
+    const std::int32_t* triangle;  ///< [width], as RasterArgs left it
+    float* normals;                ///< [width][3], of unit length
+    float* coordinates;            ///< [width][3]
+    float* colours;                ///< [width][3]
 };
 
 /// What draws triangles.
 struct Raster {
     void (*draw)(const RasterArgs&);
-    void (*resolve)(const ResolveArgs&);
+    void (*normals)(const NormalsArgs&);
     void (*shade)(const ShadeArgs&);
 };
 

@@ -6,6 +6,10 @@ RETINAFACE_INLINE Vec square_root(Vec a) { return _mm256_sqrt_ps(a); }
 RETINAFACE_INLINE Vec select_greater(Vec a, Vec b, Vec x, Vec y) {
     return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_GT_OQ));
 }
+/// Bit i: lane i is zero or below.
+RETINAFACE_INLINE unsigned not_positive(Vec a) {
+    return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(a, _mm256_setzero_ps(), _CMP_LE_OQ)));
+}
 /// a * b, rounded: never fused with an addition, so that every set computes the same bits.
 RETINAFACE_INLINE Vec product(Vec a, Vec b) {
     Vec p = _mm256_mul_ps(a, b);

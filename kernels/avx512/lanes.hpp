@@ -6,6 +6,8 @@ RETINAFACE_INLINE Vec square_root(Vec a) { return _mm512_maskz_sqrt_ps(kAll, a);
 RETINAFACE_INLINE Vec select_greater(Vec a, Vec b, Vec x, Vec y) {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), y, x);
 }
+/// Bit i: lane i is zero or below.
+RETINAFACE_INLINE unsigned not_positive(Vec a) { return _mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_LE_OQ); }
 /// a * b, rounded: never fused with an addition, so that every set computes the same bits.
 RETINAFACE_INLINE Vec product(Vec a, Vec b) {
     Vec p = _mm512_mul_ps(a, b);

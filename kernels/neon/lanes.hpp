@@ -4,6 +4,11 @@ RETINAFACE_INLINE Vec divide(Vec a, Vec b) { return vdivq_f32(a, b); }
 RETINAFACE_INLINE Vec square_root(Vec a) { return vsqrtq_f32(a); }
 /// a > b ? x : y, lane by lane.
 RETINAFACE_INLINE Vec select_greater(Vec a, Vec b, Vec x, Vec y) { return vbslq_f32(vcgtq_f32(a, b), x, y); }
+/// Bit i: lane i is zero or below.
+RETINAFACE_INLINE unsigned not_positive(Vec a) {
+    const std::uint32_t bits[4] = {1, 2, 4, 8};
+    return vaddvq_u32(vandq_u32(vcleq_f32(a, vdupq_n_f32(0)), vld1q_u32(bits)));
+}
 /// a * b, rounded: never fused with an addition, so that every set computes the same bits.
 RETINAFACE_INLINE Vec product(Vec a, Vec b) {
     Vec p = vmulq_f32(a, b);

@@ -25,6 +25,14 @@ RETINAFACE_INLINE Vec select_greater(Vec a, Vec b, Vec x, Vec y) {
     for (int i = 0; i < kWidth; ++i) std::memcpy(&s[i], p[i] > q[i] ? &r[i] : &s[i], sizeof(float));
     return load(s);
 }
+/// Bit i: lane i is zero or below.
+RETINAFACE_INLINE unsigned not_positive(Vec a) {
+    float x[kWidth];
+    store(x, a);
+    unsigned bits = 0;
+    for (int i = 0; i < kWidth; ++i) bits |= (x[i] <= 0 ? 1u : 0u) << i;
+    return bits;
+}
 /// a * b, rounded: never fused with an addition, so that every set computes the same bits.
 RETINAFACE_INLINE Vec product(Vec a, Vec b) {
 #if defined(__x86_64__) && !defined(__FMA__) && !defined(RETINAFACE_USE_XSIMD)

@@ -41,29 +41,6 @@ struct RasterOptions {
     bool shaded = true;  ///< false: mask, depth and triangles alone
 };
 
-/// Normals of vertices from the triangles around them, weighted by area; not of unit length. `normals` is [n][3].
-inline void vertex_normals(Span<const float> vertices, Span<const std::int32_t> triangles, float* normals) {
-    std::fill(normals, normals + vertices.size(), 0.0f);
-    for (std::size_t t = 0; t + 2 < triangles.size(); t += 3) {
-        const float* corner[3];
-        for (std::size_t i = 0; i < 3; ++i) corner[i] = vertices.data() + 3 * triangles[t + i];
-        float a[3], b[3];
-        for (int i = 0; i < 3; ++i) {
-            a[i] = corner[1][i] - corner[0][i];
-            b[i] = corner[2][i] - corner[0][i];
-        }
-        // In double the products are exact: the same bits however a compiler fuses.
-        const auto minor = [&](int i, int j) {
-            return static_cast<float>(static_cast<double>(a[i]) * static_cast<double>(b[j]) -
-                                      static_cast<double>(a[j]) * static_cast<double>(b[i]));
-        };
-        const float n[3] = {minor(1, 2), minor(2, 0), minor(0, 1)};
-        if (!(std::abs(n[0]) < 1e18f && std::abs(n[1]) < 1e18f && std::abs(n[2]) < 1e18f)) continue;
-        for (std::size_t k = 0; k < 3; ++k)
-            for (std::size_t i = 0; i < 3; ++i) normals[3 * triangles[t + k] + static_cast<std::ptrdiff_t>(i)] += n[i];
-    }
-}
-
 /// Draws. One thread at a time; allocates nothing for sizes already seen. The image is the same on every set, bit for bit.
 ///
 /// A pixel belongs to a triangle that holds its centre, edges included; the nearest triangle wins, of equals the first; vertices are
@@ -74,6 +51,11 @@ public:
     /// Throws Error (unsupported) where this build or CPU lacks the set.
     explicit Rasteriser(Isa isa = Isa::automatic) : isa_(kernels::checked(isa)), kernels_(kernels::find<kernels::Raster>(isa_)) {}
 
+    /// The same without exceptions.
+    static Result<Rasteriser> create(Isa isa = Isa::automatic) noexcept {
+        return detail::as_result([&] { return Rasteriser(isa); });
+    }
+
     Isa isa() const noexcept { return isa_; }
 
     /// Throws Error (invalid_argument): an image size outside 1..kMaxSide or over kMaxPixels, arrays of the wrong size, a triangle's
@@ -81,21 +63,20 @@ public:
     const Rendering& render(const MeshView& mesh, const Projection& projection, int width, int height, const Light& light = {},
                             const RasterOptions& options = {}) {
         check(mesh, width, height);
-        const std::size_t vertices = mesh.vertices.size() / 3;
         const std::size_t pixels = static_cast<std::size_t>(width) * static_cast<std::size_t>(height);
-        place(mesh, projection, vertices);
+        place(mesh, projection);
 
         depth_.assign(pixels, -std::numeric_limits<float>::infinity());
         triangle_.assign(pixels, -1);
-        kernels_.draw({x_.data(), y_.data(), q_.data(), mesh.triangles.data(), 0, static_cast<int>(mesh.triangles.size() / 3),
-                       width, height, options.cull, depth_.data(), triangle_.data()});
+        kernels_.draw({vertices_.data(), mesh.triangles.data(), 0, static_cast<int>(mesh.triangles.size() / 3), width, height,
+                       options.cull, depth_.data(), triangle_.data()});
 
         mask_.resize(pixels);
         for (std::size_t i = 0; i < pixels; ++i) {
-            mask_[i] = triangle_[i] >= 0 ? 1 : 0;
-            depth_[i] = triangle_[i] < 0         ? std::numeric_limits<float>::infinity()
-                        : projection.perspective ? 1 / depth_[i]
-                                                 : -depth_[i];
+            const bool covered = triangle_[i] >= 0;
+            mask_[i] = covered ? 1 : 0;
+            const float depth = projection.perspective ? 1 / depth_[i] : -depth_[i];
+            depth_[i] = covered ? depth : std::numeric_limits<float>::infinity();
         }
         rendering_ = {width, height, mask_, depth_, triangle_, {}, {}, {}};
         if (options.shaded) {
@@ -138,85 +119,72 @@ private:
     }
 
     /// Vertices on the sub-pixel grid.
-    void place(const MeshView& mesh, const Projection& projection, std::size_t vertices) {
-        x_.resize(vertices);
-        y_.resize(vertices);
-        q_.resize(vertices);
+    void place(const MeshView& mesh, const Projection& projection) {
+        vertices_.resize(mesh.vertices.size() / 3);
         constexpr float kFar = 1 << 20;
         const auto grid = [](float v) {
             const float steps = v * kernels::kRasterSteps;
             return static_cast<std::int32_t>(steps + (steps < 0 ? -0.5f : 0.5f));
         };
-        for (std::size_t i = 0; i < vertices; ++i) {
-            const float* const v = mesh.vertices.data() + 3 * i;
+        const float* v = mesh.vertices.data();
+        for (kernels::RasterVertex& vertex : vertices_) {
             const std::array<float, 3> p = projection(v[0], v[1], v[2]);
             const bool drawn = std::abs(p[0]) <= kFar && std::abs(p[1]) <= kFar && std::abs(p[2]) < 1e30f &&
                                (!projection.perspective || (p[2] > 0 && p[2] >= projection.near));
-            x_[i] = drawn ? grid(p[0]) : kernels::kRasterNowhere;
-            y_[i] = drawn ? grid(p[1]) : 0;
-            q_[i] = projection.perspective ? 1 / p[2] : -p[2];
+            vertex = {drawn ? grid(p[0]) : kernels::kRasterNowhere, drawn ? grid(p[1]) : 0,
+                      projection.perspective ? 1 / p[2] : -p[2]};
+            v += 3;
         }
     }
 
     void shade(const MeshView& mesh, bool perspective, int width, int height, const Light& light) {
-        const std::size_t vertices = mesh.vertices.size() / 3;
-        vertex_normals_.resize(3 * vertices);
-        vertex_normals(mesh.vertices, mesh.triangles, vertex_normals_.data());
-        attributes_.resize(vertices * kernels::kRasterAttributes);
         const float* const coordinates = mesh.coordinates.empty() ? mesh.vertices.data() : mesh.coordinates.data();
-        for (std::size_t i = 0; i < vertices; ++i) {
+        attributes_.resize(vertices_.size() * kernels::kRasterAttributes);
+        for (std::size_t i = 0; i < vertices_.size(); ++i) {
             float* const a = attributes_.data() + i * kernels::kRasterAttributes;
             for (std::size_t c = 0; c < 3; ++c) {
-                a[kernels::kNormalAt + c] = vertex_normals_[3 * i + c];
+                a[kernels::kNormalAt + c] = 0;
                 a[kernels::kColourAt + c] = mesh.colours.empty() ? 0.8f : mesh.colours[3 * i + c];
                 a[kernels::kCoordinateAt + c] = coordinates[3 * i + c];
                 a[kernels::kPositionAt + c] = mesh.vertices[3 * i + c];
             }
         }
-        const std::size_t pixels = static_cast<std::size_t>(width) * static_cast<std::size_t>(height);
-        normals_.assign(3 * pixels, 0.0f);
-        coordinates_.assign(3 * pixels, 0.0f);
-        colours_.assign(3 * pixels, 0.0f);
-        row_.resize(static_cast<std::size_t>(width) * kernels::kRasterAttributes);
+        kernels_.normals({mesh.vertices.data(), mesh.triangles.data(), 0, static_cast<int>(mesh.triangles.size() / 3),
+                          attributes_.data() + kernels::kNormalAt});
+
+        const std::size_t row = 3 * static_cast<std::size_t>(width), pixels = row * static_cast<std::size_t>(height);
+        normals_.resize(pixels);
+        coordinates_.resize(pixels);
+        colours_.resize(pixels);
         kernels::ShadeArgs args{};
+        args.vertices = vertices_.data();
+        args.triangles = mesh.triangles.data();
+        args.attributes = attributes_.data();
+        args.perspective = perspective;
         for (std::size_t c = 0; c < 3; ++c) {
             args.light_position[c] = light.position[c];
             args.light_colour[c] = light.colour[c];
             args.ambient[c] = light.ambient[c];
         }
-        for (int y = 0; y < height; ++y) {
-            const std::int32_t* const row = triangle_.data() + std::ptrdiff_t{y} * width;
-            int first = 0, last = width;
-            while (first < width && row[first] < 0) ++first;
-            if (first == width) continue;
-            while (row[last - 1] < 0) --last;
-            kernels_.resolve({x_.data(), y_.data(), q_.data(), mesh.triangles.data(), attributes_.data(), perspective, y, last,
-                              row, row_.data()});
-            // Runs of covered pixels.
-            for (int x = first; x < last;) {
-                int end = x;
-                while (end < last && row[end] >= 0) ++end;
-                const auto at = 3 * static_cast<std::size_t>(std::ptrdiff_t{y} * width + x);
-                args.attributes = row_.data() + static_cast<std::ptrdiff_t>(x) * kernels::kRasterAttributes;
-                args.count = end - x;
-                args.colour = colours_.data() + at;
-                args.normals = normals_.data() + at;
-                kernels_.shade(args);
-                for (int i = 0; i < end - x; ++i)
-                    for (std::size_t c = 0; c < 3; ++c)
-                        coordinates_[at + 3 * static_cast<std::size_t>(i) + c] =
-                            args.attributes[static_cast<std::size_t>(i) * kernels::kRasterAttributes + kernels::kCoordinateAt +
-                                            c];
-                x = end;
-                while (x < last && row[x] < 0) ++x;
-            }
+        args.width = width;
+        args.triangle = triangle_.data();
+        args.normals = normals_.data();
+        args.coordinates = coordinates_.data();
+        args.colours = colours_.data();
+        for (args.row = 0; args.row < height; ++args.row) {
+            kernels_.shade(args);
+            args.triangle += width;
+            args.normals += row;
+            args.coordinates += row;
+            args.colours += row;
         }
     }
 
     Isa isa_;
     kernels::Raster kernels_;
-    std::vector<std::int32_t> x_, y_, triangle_;
-    std::vector<float> q_, depth_, vertex_normals_, attributes_, row_, normals_, coordinates_, colours_;
+    std::vector<kernels::RasterVertex> vertices_;
+    std::vector<std::int32_t> triangle_;
+    std::vector<float> depth_, attributes_, normals_, coordinates_, colours_;
     std::vector<std::uint8_t> mask_;
     Rendering rendering_;
 };
@@ -240,6 +208,9 @@ inline double pixel_loss(const Rendering& rendering, const ImageView& image) {
                     sum += std::abs(static_cast<double>(rendering.colours[3 * i + c]) -
                                     image.row(y)[3 * static_cast<std::ptrdiff_t>(x) + static_cast<std::ptrdiff_t>(c)] / 255.0);
     return sum / (static_cast<double>(image.width) * image.height);
+}
+inline Result<double> try_pixel_loss(const Rendering& rendering, const ImageView& image) noexcept {
+    return detail::as_result([&] { return pixel_loss(rendering, image); });
 }
 
 RETINAFACE_END_NAMESPACE
