@@ -312,6 +312,46 @@ TEST_CASE("decoding, estimating and drawing allocate nothing at a size already s
           }) == 0);
 }
 
+TEST_CASE("every function of the mesh that can fail has a form that does not throw") {
+    const rf::Weights* weights = nullptr;
+    const rf::Camera away{{0, 0, 5}, {0, 0, 5}, 300};
+    rf::Rasteriser* rasteriser = nullptr;
+    rf::MeshDecoder* decoder = nullptr;
+    rf::MeshEstimator* estimator = nullptr;
+    const rf::Rendering nothing;
+    const rf::Span<const float> latents;
+    static_assert(noexcept(rf::Rasteriser::create()));
+    static_assert(noexcept(rf::MeshDecoder::create(*weights)));
+    static_assert(noexcept(rf::MeshEstimator::create(*weights)));
+    static_assert(noexcept(rf::try_default_mesh_estimator()));
+    static_assert(noexcept(away.try_projection(1, 1)));
+    static_assert(noexcept(rasteriser->try_render({}, {}, 1, 1)));
+    static_assert(noexcept(decoder->try_decode(latents)));
+    static_assert(noexcept(estimator->try_estimate({}, rf::Face())));
+    static_assert(noexcept(estimator->try_estimate({}, rf::DenseOutputs())));
+    static_assert(noexcept(estimator->try_estimate_pose({})));
+    static_assert(noexcept(rf::try_pixel_loss(nothing, {})));
+
+    // And they say what the throwing forms say.
+    CHECK_THROWS_WITH_AS(away.projection(8, 8), away.try_projection(8, 8).error().what(), rf::Error);
+    CHECK(rf::Camera{}.try_projection(8, 8)->perspective);
+    const std::uint8_t pixel[3] = {};
+    CHECK_THROWS_WITH_AS(rf::pixel_loss(nothing, {pixel, 1, 1}), rf::try_pixel_loss(nothing, {pixel, 1, 1}).error().what(),
+                         rf::Error);
+    const rf::Isa foreign = rf::available(rf::Isa::neon) ? rf::Isa::avx2 : rf::Isa::neon;
+    CHECK(rf::MeshDecoder::create(rf::default_mesh_weights(), foreign).error().code() == rf::ErrorCode::unsupported);
+    CHECK(rf::Rasteriser::create(foreign).error().code() == rf::ErrorCode::unsupported);
+    CHECK(rf::Rasteriser::create(isa())->isa() == rf::resolved(isa()));
+    auto made = rf::try_default_mesh_estimator(isa());
+    CHECK(made->try_estimate_pose({}).error().code() == rf::ErrorCode::invalid_argument);
+    CHECK(made->try_estimate({}, rf::Face()).error().code() == rf::ErrorCode::invalid_argument);
+    rf::DenseOutputs outputs;
+    outputs.crop = {3, 3, 3, 9};
+    CHECK(made->try_estimate({}, outputs).error().code() == rf::ErrorCode::invalid_argument);
+    outputs.crop = {0, 0, 90, 90};
+    CHECK((*made->try_estimate({}, outputs))->landmarks68.size() == 68);
+}
+
 TEST_CASE("memory that ends anywhere while meshes are made is an error, never the end of the program") {
     const std::vector<std::uint8_t> picture(300 * 200 * 3, 90);
     const auto attempt = [&]() -> rf::Result<bool> {

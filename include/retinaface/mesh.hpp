@@ -7,6 +7,8 @@
 //       use(mesh.pose, mesh.landmarks68, mesh.projected, estimator.triangles());
 //   }
 //
+// As everywhere, what can fail has a noexcept form; but these rest on exceptions: without (-fno-exceptions), an error ends the program.
+//
 // The shipped decoder is derived from ICT-FaceKit, whose notice is in weights/LICENSE.ICT-FaceKit.
 #pragma once
 
@@ -24,5 +26,8 @@ inline Weights default_mesh_weights() { return Weights::from_embedded(embedded::
 
 /// An estimator of it.
 inline MeshEstimator default_mesh_estimator(Isa isa = Isa::automatic) { return MeshEstimator(default_mesh_weights(), isa); }
+inline Result<MeshEstimator> try_default_mesh_estimator(Isa isa = Isa::automatic) noexcept {
+    return detail::as_result([&] { return default_mesh_estimator(isa); });
+}
 
 RETINAFACE_END_NAMESPACE

@@ -72,6 +72,9 @@ struct Camera {
         p.rows[2][3] = static_cast<float>(-detail::dot(depth, from));
         return p;
     }
+    Result<Projection> try_projection(int width, int height) const noexcept {
+        return detail::as_result([&] { return projection(width, height); });
+    }
 };
 
 /// The nine illumination parameters: a point light's position in the mesh's space and its colour, and the colour of the ambient light.

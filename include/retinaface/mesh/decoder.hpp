@@ -171,6 +171,11 @@ public:
         }
         file.finish();
     }
+    /// The same without exceptions.
+    static Result<MeshDecoder> create(const Weights& weights, Isa isa = Isa::automatic, Executor* executor = nullptr,
+                                      int threads = 1) noexcept {
+        return detail::as_result([&] { return MeshDecoder(weights, isa, executor, threads); });
+    }
 
     Isa isa() const noexcept { return isa_; }
     int vertices() const noexcept { return layers_.back().vertices(); }

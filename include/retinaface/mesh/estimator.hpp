@@ -128,6 +128,9 @@ public:
         mesh_.residual = 0;
         return mesh_;
     }
+    Result<const Mesh*> try_estimate(const ImageView& image, const DenseOutputs& outputs) noexcept {
+        return detail::as_result([&] { return &estimate(image, outputs); });
+    }
 
 private:
     static constexpr std::size_t kPoints = 5, kRows = 2 * kPoints, kCamera = 6, kLatent = 128;
