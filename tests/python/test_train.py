@@ -355,8 +355,10 @@ def test_house_ap_by_hand() -> None:
     assert marks.outcome.tolist() == [1, 0, -1, 1] and marks.counted.tolist() == [True, True, False]
     assert measure.pooled_ap([marks]) == pytest.approx(0.5 + 0.5 * 2 / 3)
     assert measure.at_threshold([marks], 0.7) == (0.5, 0.5)
-    # The harmonic mean of recall and precision: 2/3 at 0.9, 1/2 at 0.8, 4/5 at 0.6.
-    assert measure.best_threshold([marks]) == pytest.approx(0.6) and measure.best_threshold([]) == 0.5
+    # Precision: 1 at 0.9, 1/2 at 0.8, 2/3 at 0.6.
+    assert measure.threshold_of_precision([marks], 0.6) == pytest.approx(0.6)
+    assert measure.threshold_of_precision([marks], 0.7) == pytest.approx(0.9)
+    assert measure.threshold_of_precision([], 0.7) == 0.5
     assert measure.bucket_ap([marks], [truth], (16, 32), 1.0) == (pytest.approx(0.5 + 0.5 * 2 / 3), 2)
     assert measure.bucket_ap([marks], [truth], (8, 16), 0.5) == (pytest.approx(0.5 + 0.5 * 2 / 3), 2)
     teacher = np.array([row(0.9, 0, 0, 20, 20), row(0.9, 50, 50, 70, 70), row(0.5, 0, 0, 20, 20)], np.float32)

@@ -178,17 +178,15 @@ def at_threshold(marks: list[Marks], threshold: float) -> tuple[float, float]:
     return hits / max(1, sum(int(m.counted.sum()) for m in marks)), hits / max(1, hits + alarms)
 
 
-def best_threshold(marks: list[Marks]) -> float:
-    """The score at which the harmonic mean of recall and precision is greatest; 0.5 where nothing was found."""
+def threshold_of_precision(marks: list[Marks], precision: float) -> float:
+    """The lowest score such that of the detections that have it or more at least that share is right; 0.5 where there is none."""
     scores = np.concatenate([m.scores for m in marks]) if marks else np.zeros(0)
     outcome = np.concatenate([m.outcome for m in marks]) if marks else np.zeros(0)
     order = np.argsort(-scores, kind="stable")
     order = order[outcome[order] >= 0]
     hits = np.cumsum(outcome[order] == 1)
-    if not len(hits) or not hits[-1]:
-        return 0.5
-    f1 = 2 * hits / (np.arange(1, len(hits) + 1) + sum(int(m.counted.sum()) for m in marks))
-    return float(scores[order[int(f1.argmax())]])
+    enough = np.flatnonzero(hits >= precision * np.arange(1, len(hits) + 1))
+    return float(scores[order[enough[-1]]]) if len(enough) else 0.5
 
 
 SIZE_BUCKETS = ((8, 16), (16, 32), (32, 64), (64, 128), (128, 100000))
