@@ -342,7 +342,7 @@ TEST_CASE("every function of the mesh that can fail has a form that does not thr
     CHECK(rf::MeshDecoder::create(rf::default_mesh_weights(), foreign).error().code() == rf::ErrorCode::unsupported);
     CHECK(rf::Rasteriser::create(foreign).error().code() == rf::ErrorCode::unsupported);
     CHECK(rf::Rasteriser::create(isa())->isa() == rf::resolved(isa()));
-    auto made = rf::try_default_mesh_estimator(isa());
+    auto made = rf::try_default_mesh_estimator({isa()});
     CHECK(made->try_estimate_pose({}).error().code() == rf::ErrorCode::invalid_argument);
     CHECK(made->try_estimate({}, rf::Face()).error().code() == rf::ErrorCode::invalid_argument);
     rf::DenseOutputs outputs;

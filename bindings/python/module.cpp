@@ -233,8 +233,9 @@ nb::tuple align(const Array& array, bool bgr, const Landmarks& landmarks, int si
 
 class MeshEstimator {
 public:
-    MeshEstimator(nb::handle model, const std::string& isa)
-        : estimator_(weights_of(model), retinaface_bindings::isa_named(isa)) {}
+    // `refiner`: None, or a refiner's weights as `model`.
+    MeshEstimator(nb::handle model, nb::handle refiner, const std::string& isa)
+        : estimator_(make(model, refiner, retinaface_bindings::isa_named(isa))) {}
 
     // Of every face: vertices3d, projected, colours, landmarks68, (yaw, pitch, roll), latent, residual.
     nb::list estimate(nb::handle image, bool bgr, const Landmarks& landmarks) {
@@ -284,6 +285,11 @@ public:
     }
 
 private:
+    static retinaface::MeshEstimator make(nb::handle model, nb::handle refiner, retinaface::Isa isa) {
+        if (refiner.is_none()) return retinaface::MeshEstimator(weights_of(model), isa);
+        return retinaface::MeshEstimator(weights_of(model), weights_of(refiner), isa);
+    }
+
     // A mesh is a view into the estimator, and the next one writes over it.
     struct Copy {
         Copy() = default;
@@ -336,7 +342,7 @@ NB_MODULE(_core, m) {
         .def_prop_ro("isa", &Detector::isa)
         .def_prop_ro("architecture", &Detector::architecture);
     nb::class_<MeshEstimator>(m, "MeshEstimator")
-        .def(nb::init<nb::handle, const std::string&>(), "model"_a, "isa"_a)
+        .def(nb::init<nb::handle, nb::handle, const std::string&>(), "model"_a, "refiner"_a.none(), "isa"_a)
         .def("estimate", &MeshEstimator::estimate, "image"_a.none(), "bgr"_a, "landmarks"_a, "a list with what a mesh is made of")
         .def("estimate_poses", &MeshEstimator::estimate_poses, "landmarks"_a, "yaw, pitch and roll of every face")
         .def("triangles", &MeshEstimator::triangles, "indices of vertices");

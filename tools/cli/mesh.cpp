@@ -17,6 +17,7 @@
 #include "mesh_json.hpp"
 #include "output.hpp"
 #include "picture_batch.hpp"
+#include "pose.hpp"
 #include "subcommand.hpp"
 
 namespace cli {
@@ -28,6 +29,7 @@ struct Arguments {
     PictureArguments pictures;
     BatchArguments batch;
     std::string obj, ply, draw, style = "shaded";
+    bool refine = false;
     bool time = false;
 };
 
@@ -147,7 +149,7 @@ int run(const Arguments& arguments) {
     open(ply, arguments.ply);
     open(draw, arguments.draw);
     Pool<retinaface::MeshEstimator> estimators(
-        [isa] { return std::make_unique<retinaface::MeshEstimator>(load_mesh_weights(), isa); });
+        [isa, &arguments] { return std::make_unique<retinaface::MeshEstimator>(make_mesh_estimator(isa, arguments.refine)); });
     Times times;
 
     const int status = run_batch<Meshes>(
@@ -229,6 +231,7 @@ Run add_mesh(CLI::App& command) {
         .add_option("--style", arguments->style, "How: shaded, wireframe or coordinates (a colour for every point of the face)")
         ->check(CLI::IsMember({"shaded", "wireframe", "coordinates"}))
         ->capture_default_str();
+    command.add_flag("--refine", arguments->refine, "Look for 68 landmarks with a second network, and fit the meshes to these");
     command.add_flag("--time", arguments->time, "Print the mean time of detecting and of meshes to standard error");
     add_batch_arguments(command, arguments->batch, false);
     return [arguments] { return run(*arguments); };

@@ -199,11 +199,6 @@ retinaface::Weights load_weights(const std::string& path) {
     }
 }
 
-retinaface::Weights load_mesh_weights() {
-    const std::vector<std::uint8_t> bytes = shipped_mesh();
-    return retinaface::Weights::from_memory(bytes.data(), bytes.size());
-}
-
 Detector make_detector(const retinaface::Weights& weights, const retinaface::Options& options) {
     return Detector(weights, options);
 }

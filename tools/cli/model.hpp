@@ -34,8 +34,6 @@ std::string describe_sizes(const retinaface::Options& options);
 retinaface::Error with_way_out(const retinaface::Error& error, const std::string& path);
 /// A weights file, or where `path` is empty the weights that come with the tool. Throws retinaface::Error.
 retinaface::Weights load_weights(const std::string& path);
-/// Those of the mesh decoder that come with the tool. Throws retinaface::Error.
-retinaface::Weights load_mesh_weights();
 
 /// Detectors are made here and nowhere else, so that the networks are compiled once. Throws retinaface::Error, its message led by
 /// the model's path where the file is at fault.

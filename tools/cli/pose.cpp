@@ -1,13 +1,21 @@
 #include "pose.hpp"
 
 #include "mesh_json.hpp"
-#include "model.hpp"
 #include "retinaface/mesh.hpp"
+#include "shipped.hpp"
 
 namespace cli {
 
+retinaface::MeshEstimator make_mesh_estimator(retinaface::Isa isa, bool refine) {
+    const auto weights = [](const std::vector<std::uint8_t>& bytes) {
+        return retinaface::Weights::from_memory(bytes.data(), bytes.size());
+    };
+    const retinaface::Weights mesh = weights(shipped_mesh());
+    return refine ? retinaface::MeshEstimator(mesh, weights(shipped_refiner()), isa) : retinaface::MeshEstimator(mesh, isa);
+}
+
 PoseEstimator::PoseEstimator(retinaface::Isa isa)
-    : estimator_(std::make_unique<retinaface::MeshEstimator>(load_mesh_weights(), isa)) {}
+    : estimator_(std::make_unique<retinaface::MeshEstimator>(make_mesh_estimator(isa, false))) {}
 PoseEstimator::~PoseEstimator() = default;
 
 std::vector<FaceNote> PoseEstimator::of(retinaface::Span<const retinaface::Face> faces) const {

@@ -1,4 +1,4 @@
-// The pose of a face for subcommands that do not want its mesh.
+// What makes meshes, and the pose of a face for subcommands that do not want its mesh.
 #pragma once
 
 #include <memory>
@@ -15,6 +15,9 @@ class MeshEstimator;
 }  // namespace retinaface
 
 namespace cli {
+
+/// Of the weights that come with the tool. Throws retinaface::Error (unsupported).
+retinaface::MeshEstimator make_mesh_estimator(retinaface::Isa isa, bool refine);
 
 class PoseEstimator {
 public:

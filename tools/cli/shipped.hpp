@@ -11,5 +11,7 @@ namespace cli {
 std::vector<std::uint8_t> shipped_weights();
 /// Those of the mesh decoder's.
 std::vector<std::uint8_t> shipped_mesh();
+/// Those of the landmark refiner's.
+std::vector<std::uint8_t> shipped_refiner();
 
 }  // namespace cli

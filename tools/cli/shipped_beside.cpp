@@ -25,5 +25,6 @@ std::vector<std::uint8_t> file_beside(const char* name) {
 
 std::vector<std::uint8_t> shipped_weights() { return file_beside("mobilenet025.safetensors"); }
 std::vector<std::uint8_t> shipped_mesh() { return file_beside("mesh_decoder.safetensors"); }
+std::vector<std::uint8_t> shipped_refiner() { return file_beside("landmarks68.safetensors"); }
 
 }  // namespace cli

@@ -130,13 +130,14 @@ def read_weights(decoder: Decoder, path: Path) -> None:
 def main() -> None:
     import argparse
 
-    parser = argparse.ArgumentParser(description="Writes include/retinaface/weights/default_mesh.hpp from a weights file.")
+    parser = argparse.ArgumentParser(description="Writes include/retinaface/weights/default_mesh.hpp, or default_refiner.hpp, from a weights file.")
     parser.add_argument("weights", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     data = arguments.weights.read_bytes()
     metadata = archive.load(data).metadata
-    text = header_export.export(data, "kDefaultMesh", metadata, hashlib.sha256(data).hexdigest())
+    name = "kDefaultRefiner" if metadata["format"] == "retinaface-refiner-1" else "kDefaultMesh"
+    text = header_export.export(data, name, metadata, hashlib.sha256(data).hexdigest())
     arguments.out.write_text(text.replace("tools/convert_weights.py --emit-hpp", "tools/mesh/mesh_file.py", 1))
 
 

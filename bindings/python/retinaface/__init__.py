@@ -216,26 +216,27 @@ class Mesh(NamedTuple):
     landmarks68: np.ndarray  #: [68, 3]: as projected, in the order of iBUG
     pose: Pose
     latent: np.ndarray  #: [128]: shape and texture, what the mesh decoder made the vertices of
-    residual: float  #: how far the five landmarks are from those of the mesh: root mean square, pixels
+    residual: float  #: how far the landmarks (five, or 68 refined) are from those of the mesh: root mean square, pixels
 
 
 class MeshEstimator:
     """Meshes and poses of faces, from their five landmarks. It pickles; threads may share one, but take turns: one each is faster.
 
-    model  None for the decoder in the package, the path of a mesh file, or its bytes
-    isa    as of Detector
+    model   None for the decoder in the package, the path of a mesh file, or its bytes
+    isa     as of Detector
+    refine  look for 68 landmarks in the picture with a second network, and fit meshes (not poses()) to these
 
     Raises Error for a file that is no mesh decoder.
     """
 
-    def __init__(self, model: Union[str, os.PathLike, bytes, None] = None, isa: str = "auto") -> None:
-        self._model, self._isa = model, isa
-        self._core = _core.MeshEstimator(_model_or(model, "mesh_decoder"), isa)
+    def __init__(self, model: Union[str, os.PathLike, bytes, None] = None, isa: str = "auto", refine: bool = False) -> None:
+        self._model, self._isa, self._refine = model, isa, refine
+        self._core = _core.MeshEstimator(_model_or(model, "mesh_decoder"), _model_or(None, "landmarks68") if refine else None, isa)
 
     def estimate(self, image: Any, faces: Any, channels: str = "rgb") -> list[Mesh]:
         """The mesh of each face.
 
-        image, channels  as Detector.detect() takes them, for the colours; None: the model's own
+        image, channels  as Detector.detect() takes them, for the colours and the refinement; None: the model's own, and none
         faces            Faces, one Face, or landmarks [n, 5, 2] or [5, 2] in pixels of the picture
 
         Raises ValueError for landmarks that coincide or are not finite. The interpreter's lock is released.
@@ -254,7 +255,7 @@ class MeshEstimator:
         return self._core.triangles()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return MeshEstimator, (_travelling(self._model), self._isa)
+        return MeshEstimator, (_travelling(self._model), self._isa, self._refine)
 
     def __repr__(self) -> str:
         return f"<retinaface.MeshEstimator: {len(self.triangles)} triangles>"

@@ -4,11 +4,13 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <optional>
 #include <vector>
 
 #include "../face.hpp"
 #include "../image.hpp"
 #include "decoder.hpp"
+#include "refiner.hpp"
 
 RETINAFACE_BEGIN_NAMESPACE
 
@@ -22,7 +24,7 @@ struct Mesh {
     Span<const float> colours;  ///< [n][3], 0..1: the image's at the vertices; outside of it the model's albedo
     Span<const float> latent;   ///< [128]
     Projection projection;      ///< from vertices3d to projected; what Rasteriser::render takes
-    float residual = 0;         ///< of the five points, root mean square, pixels; 0 from a dense head
+    float residual = 0;         ///< of the points fitted to (five, or the refiner's 68), root mean square, pixels; 0 from a dense head
 };
 
 /// What a dense head says about a face: RetinaFace section 3.2.
@@ -33,11 +35,13 @@ struct DenseOutputs {
     Box crop;  ///< the part of the image that the camera's picture is, in pixels
 };
 
-/// Fits the mesh decoder's model to faces. One thread at a time; allocates nothing after the first face.
+/// Fits the mesh decoder's model to faces. One thread at a time; allocates nothing for a face of a size seen.
 ///
 /// From five points: a camera at a distance of 1 m (rotation, scale, shift) and the 128 numbers z, the most probable under z ~ N(0, 1) and points that
 /// are off by `landmark_noise`; begun by the closed-form affine camera, refined by Gauss-Newton steps in which z is eliminated. Five points
 /// say little about z: it mostly stays near 0, and takes what no rotation explains (an open mouth, a long face).
+///
+/// With a refiner, a small network then finds 68 landmarks in the crop that the five points align, and camera and z are fitted to those.
 class MeshEstimator {
 public:
     /// Centimetres: how far detected points lie from the model's, as a standard deviation.
@@ -55,9 +59,18 @@ public:
             for (std::size_t c = 0; c < 3; ++c) mean_[i][c] = static_cast<double>(decoder_.five_mean()[3 * i + c]) - centre_[c];
     }
 
+    /// With a refiner: `refiner` is its weights file. Throws Error as LandmarkRefiner's constructor, too. Decodes some meshes (50 ms) to see
+    /// how the landmarks move.
+    MeshEstimator(const Weights& weights, const Weights& refiner, Isa isa = Isa::automatic) : MeshEstimator(weights, isa) {
+        refiner_.emplace(refiner, isa);
+        learn_landmarks();
+    }
     /// The same without exceptions.
     static Result<MeshEstimator> create(const Weights& weights, Isa isa = Isa::automatic) noexcept {
         return detail::as_result([&] { return MeshEstimator(weights, isa); });
+    }
+    static Result<MeshEstimator> create(const Weights& weights, const Weights& refiner, Isa isa = Isa::automatic) noexcept {
+        return detail::as_result([&] { return MeshEstimator(weights, refiner, isa); });
     }
 
     const MeshDecoder& decoder() const noexcept { return decoder_; }
@@ -69,8 +82,10 @@ public:
 
     /// Mesh from five points. `image` gives colours; a default ImageView: the model's albedo. Throws Error (invalid_argument): an image
     /// that is no valid one; points that are not finite or coincide.
+    /// A refiner looks at `image`; with a default one the mesh is that of the five points.
     const Mesh& estimate(const ImageView& image, const Face& face) {
-        const Fit f = fit(face.landmarks);
+        Fit f = fit(face.landmarks);
+        if (refiner_ && image.data != nullptr) f = refit(f, refiner_->locate(image, face.landmarks));
         for (std::size_t i = 0; i < latent_.size(); ++i) latent_[i] = static_cast<float>(f.latent[i]);
         // Depth in pixels: centimetres times the scale, kDistance from the camera at the middle of the five points.
         Projection p;
@@ -135,6 +150,13 @@ public:
 private:
     static constexpr std::size_t kPoints = 5, kRows = 2 * kPoints, kCamera = 6, kLatent = 128;
     static constexpr int kSteps = 8;
+    /// Of the refinement: numbers of z (those that move the mesh most come first), steps, and how far, in centimetres, the refiner's points lie
+    /// from the model's. The jaw's lie on the outline that is seen, wherever that is on the mesh.
+    static constexpr std::size_t kLandmarks = LandmarkRefiner::kPoints, kJaw = 17, kRefined = 48, kUnknowns = kCamera + kRefined;
+    static constexpr int kRefinedSteps = 4;
+    static constexpr double kRefinedNoise = 0.2, kJawNoise = 0.6, kMostDeviations = 4;
+
+    using System = std::array<std::array<double, kUnknowns>, kUnknowns>;
 
     struct Fit {
         detail::Mat3 rotation{};
@@ -309,6 +331,81 @@ private:
         return f;
     }
 
+    /// Where the mean mesh has the 68 landmarks, and how the first numbers of z move them.
+    void learn_landmarks() {
+        constexpr float kStep = 0.5f;
+        std::array<float, kLatent> z{};
+        const auto landmark = [&](const DecodedMesh& mesh, std::size_t i, std::size_t c) {
+            return static_cast<double>(mesh.vertices[3 * static_cast<std::size_t>(decoder_.landmarks68()[i]) + c]);
+        };
+        landmark_mean_.resize(kLandmarks);
+        landmark_basis_.resize(kLandmarks * kRefined);
+        const DecodedMesh mean = decoder_.decode({z.data(), z.size()})[0];
+        for (std::size_t i = 0; i < kLandmarks; ++i)
+            for (std::size_t c = 0; c < 3; ++c) landmark_mean_[i][c] = landmark(mean, i, c) - centre_[c];
+        for (std::size_t k = 0; k < kRefined; ++k) {
+            z[k] = kStep;
+            const DecodedMesh moved = decoder_.decode({z.data(), z.size()})[0];
+            for (std::size_t i = 0; i < kLandmarks; ++i)
+                for (std::size_t c = 0; c < 3; ++c)
+                    landmark_basis_[i * kRefined + k][c] =
+                        (landmark(moved, i, c) - centre_[c] - landmark_mean_[i][c]) / static_cast<double>(kStep);
+            z[k] = 0;
+        }
+    }
+
+    /// Camera and the first numbers of z from 68 landmarks, begun at the fit to five: Gauss-Newton with z's prior.
+    Fit refit(Fit f, const std::array<Point, kLandmarks>& points) {
+        std::fill(f.latent.begin() + kRefined, f.latent.end(), 0.0);
+        for (int step = 0; step < kRefinedSteps; ++step) {
+            System normal{};
+            std::array<double, kUnknowns> change{};
+            for (std::size_t k = 0; k < kRefined; ++k) {
+                normal[kCamera + k][kCamera + k] = 1;
+                change[kCamera + k] = -f.latent[k];
+            }
+            double squares = 0;
+            for (std::size_t i = 0; i < kLandmarks; ++i) {
+                detail::Vec3 p = landmark_mean_[i];
+                const detail::Vec3* const basis = landmark_basis_.data() + i * kRefined;
+                for (std::size_t k = 0; k < kRefined; ++k)
+                    for (std::size_t c = 0; c < 3; ++c) p[c] += f.latent[k] * basis[k][c];
+                const detail::Vec3 q = detail::multiply(f.rotation, p);
+                const double w = f.scale * kDistance / (kDistance - q[2]), slope = w / (kDistance - q[2]);
+                const double noise = (i < kJaw ? kJawNoise : kRefinedNoise) * f.scale, weight = 1 / (noise * noise);
+                const double x = static_cast<double>(points[i].x) - (f.x + w * q[0]);
+                const double y = static_cast<double>(points[i].y) - (f.y - w * q[1]);
+                squares += x * x + y * y;
+                std::array<double, kUnknowns> by_x{slope * q[0] * q[1], w * q[2] - slope * q[0] * q[0], -w * q[1], w * q[0], 1, 0};
+                std::array<double, kUnknowns> by_y{w * q[2] - slope * q[1] * q[1], slope * q[0] * q[1], -w * q[0], -w * q[1], 0, 1};
+                for (std::size_t k = 0; k < kRefined; ++k) {
+                    const detail::Vec3 d = detail::multiply(f.rotation, basis[k]);
+                    by_x[kCamera + k] = w * d[0] + slope * q[0] * d[2];
+                    by_y[kCamera + k] = -(w * d[1] + slope * q[1] * d[2]);
+                }
+                for (std::size_t a = 0; a < kUnknowns; ++a) {
+                    const double ax = weight * by_x[a], ay = weight * by_y[a];
+                    change[a] += ax * x + ay * y;
+                    for (std::size_t b = 0; b <= a; ++b) normal[a][b] += ax * by_x[b] + ay * by_y[b];
+                }
+            }
+            f.residual = std::sqrt(squares / (2 * kLandmarks));
+            for (std::size_t a = 0; a < kCamera; ++a) normal[a][a] *= 1 + 1e-9;
+            cholesky(normal);
+            solve(normal, change, true);
+            const double turn = std::sqrt(change[0] * change[0] + change[1] * change[1] + change[2] * change[2]);
+            const double damp = turn > 0.5 ? 0.5 / turn : 1.0;
+            f.rotation =
+                detail::multiply(detail::rotation_about({damp * change[0], damp * change[1], damp * change[2]}), f.rotation);
+            f.scale *= std::exp(std::clamp(damp * change[3], -0.5, 0.5));
+            f.x += damp * change[4];
+            f.y += damp * change[5];
+            for (std::size_t k = 0; k < kRefined; ++k)
+                f.latent[k] = std::clamp(f.latent[k] + damp * change[kCamera + k], -kMostDeviations, kMostDeviations);
+        }
+        return f;
+    }
+
     /// `middle`: the depth that `projected` calls 0.
     void finish(const Projection& projection, const Pose& pose, const ImageView& image, float middle) {
         const bool coloured = image.data != nullptr;
@@ -348,6 +445,8 @@ private:
     detail::Vec3 centre_{};                     ///< of the mean mesh's five points
     std::array<detail::Vec3, kPoints> mean_{};  ///< the five points around it
     mutable std::vector<double> moved_;
+    std::optional<LandmarkRefiner> refiner_;
+    std::vector<detail::Vec3> landmark_mean_, landmark_basis_;  ///< [68], [68][kRefined]
     std::array<float, kLatent> latent_{};
     std::vector<float> projected_, colours_;
     Mesh mesh_;
