@@ -24,7 +24,7 @@ rf::Isa isa() {
 struct Block {
     int in, out, stride;
 };
-constexpr Block kBlocks[] = {{3, 16, 2},  {16, 32, 2},  {32, 64, 1},   {64, 64, 2},  {64, 96, 1},
+constexpr Block kBlocks[] = {{3, 16, 2},  {16, 32, 2},  {32, 64, 1},   {64, 64, 2}, {64, 96, 1},
                              {96, 96, 1}, {96, 128, 2}, {128, 128, 1}, {128, 8, 1}};
 
 /// A file of the network with values from `value(tensor, index)` and this mean shape, [68][2].
@@ -60,9 +60,11 @@ rf::Weights refiner_file(Value&& value, const std::vector<float>& mean) {
 using Maps = std::vector<double>;  // [channels][side][side]
 
 /// A 3 x 3 convolution of `groups` 1 or as many as channels, or a 1 x 1, then ReLU.
-Maps convolved(const Maps& in, int side, const rf::Weights& weights, const std::string& name, int channels, int stride, bool depthwise) {
+Maps convolved(const Maps& in, int side, const rf::Weights& weights, const std::string& name, int channels, int stride,
+               bool depthwise) {
     const rf::Tensor &w = *weights.find(name + ".weight"), &bias = *weights.find(name + ".bias");
-    const int out_channels = static_cast<int>(w.shape[0]), kernel = static_cast<int>(w.shape[2]), made = (side + stride - 1) / stride;
+    const int out_channels = static_cast<int>(w.shape[0]), kernel = static_cast<int>(w.shape[2]),
+              made = (side + stride - 1) / stride;
     Maps out;
     for (int o = 0; o < out_channels; ++o)
         for (int y = 0; y < made; ++y)
@@ -75,8 +77,8 @@ Maps convolved(const Maps& in, int side, const rf::Weights& weights, const std::
                             if (iy < 0 || ix < 0 || iy >= side || ix >= side) continue;
                             const int from = depthwise ? o : c;
                             sum += in[static_cast<std::size_t>((from * side + iy) * side + ix)] *
-                                   static_cast<double>(
-                                       w.values[static_cast<std::size_t>(((o * static_cast<int>(w.shape[1]) + c) * kernel + ky) * kernel + kx)]);
+                                   static_cast<double>(w.values[static_cast<std::size_t>(
+                                       ((o * static_cast<int>(w.shape[1]) + c) * kernel + ky) * kernel + kx)]);
                         }
                 out.push_back(sum > 0 ? sum : 0);
             }
@@ -106,7 +108,8 @@ std::vector<double> naive(const rf::Weights& weights, const std::vector<std::uin
     for (std::size_t o = 0; o < 136; ++o) {
         double sum = static_cast<double>(bias.values[o]);
         for (std::size_t cell = 0; cell < 49; ++cell)
-            for (std::size_t c = 0; c < 8; ++c) sum += maps[c * 49 + cell] * static_cast<double>(w.values[(o * 49 + cell) * 8 + c]);
+            for (std::size_t c = 0; c < 8; ++c)
+                sum += maps[c * 49 + cell] * static_cast<double>(w.values[(o * 49 + cell) * 8 + c]);
         out.push_back(sum);
     }
     return out;
@@ -186,7 +189,8 @@ TEST_CASE("the network is the naive one, at every place of the crop") {
     // What is found moves with the face: the same crop in a larger picture.
     std::vector<std::uint8_t> picture(300 * 200 * 3);
     for (std::size_t y = 0; y < 112; ++y)
-        std::copy_n(crop.begin() + static_cast<std::ptrdiff_t>(336 * y), 336, picture.begin() + static_cast<std::ptrdiff_t>(900 * (y + 40) + 300));
+        std::copy_n(crop.begin() + static_cast<std::ptrdiff_t>(336 * y), 336,
+                    picture.begin() + static_cast<std::ptrdiff_t>(900 * (y + 40) + 300));
     std::array<rf::Point, 5> five = rf::LandmarkRefiner::kTemplate;
     for (rf::Point& p : five) p = {p.x + 100, p.y + 40};
     const std::array<rf::Point, 68> moved = refiner.locate({picture.data(), 300, 200}, five);
@@ -218,7 +222,9 @@ TEST_CASE("a mesh fitted to 68 landmarks is the head that has them") {
             for (std::size_t i = 17; i < 68; ++i)
                 worst = std::max(worst, static_cast<double>(std::hypot(mesh.landmarks68[i][0] - head.landmarks[i].x,
                                                                        mesh.landmarks68[i][1] - head.landmarks[i].y)));
-            turned += static_cast<double>(std::abs(mesh.pose.yaw - yaw) + std::abs(mesh.pose.pitch - pitch) + std::abs(mesh.pose.roll - 12)) / 3;
+            turned += static_cast<double>(std::abs(mesh.pose.yaw - yaw) + std::abs(mesh.pose.pitch - pitch) +
+                                          std::abs(mesh.pose.roll - 12)) /
+                      3;
             ++count;
             // Without a picture there is nothing to look at: the five points alone.
             rf::MeshEstimator plain(rf::default_mesh_weights(), isa());
@@ -253,6 +259,8 @@ TEST_CASE("refining allocates nothing at a size seen, and its errors have forms 
           "refiner: expected format retinaface-refiner-1, found retinaface-mesh-1");
     std::vector<rf::Tensor> tensors(weights.tensors().begin(), weights.tensors().end());
     tensors.pop_back();
-    CHECK(std::string(rf::LandmarkRefiner::create(rf::Weights::from_tensors({{"format", "retinaface-refiner-1"}}, tensors)).error().what())
-              .find("tensor 'mean' is missing") != std::string::npos);
+    CHECK(
+        std::string(
+            rf::LandmarkRefiner::create(rf::Weights::from_tensors({{"format", "retinaface-refiner-1"}}, tensors)).error().what())
+            .find("tensor 'mean' is missing") != std::string::npos);
 }

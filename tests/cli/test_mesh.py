@@ -34,6 +34,18 @@ def test_json(tmp_path: Path) -> None:
     assert "pose" not in json.loads(run("detect", "--json", "-", ASTRONAUT).stdout)["faces"][0]
 
 
+def test_refined() -> None:
+    plain, refined = (json.loads(mesh(*options, "--json", "-", ASTRONAUT).stdout)["faces"][0] for options in ((), ("--refine",)))
+    assert plain["box"] == refined["box"] and plain["landmarks68"] != refined["landmarks68"]
+    for a, b in zip(plain["landmarks68"][17:], refined["landmarks68"][17:]):
+        assert abs(a[0] - b[0]) < 25 and abs(a[1] - b[1]) < 25
+    assert all(abs(plain["pose"][angle] - refined["pose"][angle]) < 15 for angle in plain["pose"])
+    # Where the corners of eyes and mouth are in this picture.
+    places = {36: (194, 101), 39: (214, 104), 42: (237, 105), 45: (257, 104), 48: (201, 139), 54: (246, 141)}
+    for landmark, (x, y) in places.items():
+        assert abs(refined["landmarks68"][landmark][0] - x) < 6 and abs(refined["landmarks68"][landmark][1] - y) < 6
+
+
 def test_files(tmp_path: Path) -> None:
     mesh("--obj", tmp_path / "o", "--ply", tmp_path / "p", "--draw", tmp_path / "d", ASTRONAUT)
     obj = (tmp_path / "o" / "astronaut_0.obj").read_text().splitlines()

@@ -24,7 +24,7 @@ struct Mesh {
     Span<const float> colours;  ///< [n][3], 0..1: the image's at the vertices; outside of it the model's albedo
     Span<const float> latent;   ///< [128]
     Projection projection;      ///< from vertices3d to projected; what Rasteriser::render takes
-    float residual = 0;         ///< of the points fitted to (five, or the refiner's 68), root mean square, pixels; 0 from a dense head
+    float residual = 0;  ///< of the points fitted to (five, or the refiner's 68), root mean square, pixels; 0 from a dense head
 };
 
 /// What a dense head says about a face: RetinaFace section 3.2.
@@ -376,8 +376,10 @@ private:
                 const double x = static_cast<double>(points[i].x) - (f.x + w * q[0]);
                 const double y = static_cast<double>(points[i].y) - (f.y - w * q[1]);
                 squares += x * x + y * y;
-                std::array<double, kUnknowns> by_x{slope * q[0] * q[1], w * q[2] - slope * q[0] * q[0], -w * q[1], w * q[0], 1, 0};
-                std::array<double, kUnknowns> by_y{w * q[2] - slope * q[1] * q[1], slope * q[0] * q[1], -w * q[0], -w * q[1], 0, 1};
+                std::array<double, kUnknowns> by_x{
+                    slope * q[0] * q[1], w * q[2] - slope * q[0] * q[0], -w * q[1], w * q[0], 1, 0};
+                std::array<double, kUnknowns> by_y{
+                    w * q[2] - slope * q[1] * q[1], slope * q[0] * q[1], -w * q[0], -w * q[1], 0, 1};
                 for (std::size_t k = 0; k < kRefined; ++k) {
                     const detail::Vec3 d = detail::multiply(f.rotation, basis[k]);
                     by_x[kCamera + k] = w * d[0] + slope * q[0] * d[2];

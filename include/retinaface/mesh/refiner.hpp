@@ -32,7 +32,8 @@ public:
         weights_.reserve(static_cast<std::size_t>(kInputs) * kOutputs);
         for (std::ptrdiff_t o = 0; o < kOutputs; ++o)
             for (std::ptrdiff_t i = 0; i < kInputs; ++i)
-                weights_.data()[kernels::panel_place(kInputs, kOutputs, i, o)] = weight[static_cast<std::size_t>(o * kInputs + i)];
+                weights_.data()[kernels::panel_place(kInputs, kOutputs, i, o)] =
+                    weight[static_cast<std::size_t>(o * kInputs + i)];
     }
 
     template <class Pass>
@@ -99,7 +100,8 @@ public:
         const Similarity back = to_crop.inverse();
         std::array<Point, kPoints> points;
         for (std::size_t i = 0; i < points.size(); ++i)
-            points[i] = back(Point{network_->mean[2 * i] + kUnit * out[2 * i], network_->mean[2 * i + 1] + kUnit * out[2 * i + 1]});
+            points[i] =
+                back(Point{network_->mean[2 * i] + kUnit * out[2 * i], network_->mean[2 * i + 1] + kUnit * out[2 * i + 1]});
         return points;
     }
     Result<std::array<Point, kPoints>> try_locate(const ImageView& image, const std::array<Point, 5>& five) noexcept {
@@ -132,7 +134,8 @@ private:
         }
 
     private:
-        explicit Planned(detail::Parameters&& parameters) : network(parameters), mean(parameters.root().take("mean", {kPoints, 2})) {
+        explicit Planned(detail::Parameters&& parameters)
+            : network(parameters), mean(parameters.root().take("mean", {kPoints, 2})) {
             parameters.finish().value();
             passes::Layout layout(plan, 1, {kSide, kSide, 3}, 1);
             features = network.forward(layout);
