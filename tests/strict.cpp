@@ -6,5 +6,7 @@
 #define max(a, b) ((a) > (b) ? (a) : (b))
 
 #include <retinaface.hpp>
+#include <retinaface/mesh.hpp>
+#include <retinaface/resnet.hpp>
 
 int main() { return retinaface::Detector::create().has_value() ? min(0, 1) : max(0, 1); }

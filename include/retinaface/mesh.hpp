@@ -12,6 +12,8 @@
 // The shipped decoder is derived from ICT-FaceKit, whose notice is in weights/LICENSE.ICT-FaceKit.
 #pragma once
 
+#include "detail/macros_begin.hpp"
+
 #include "mesh/camera.hpp"
 #include "mesh/decoder.hpp"
 #include "mesh/estimator.hpp"
@@ -44,3 +46,5 @@ inline Result<MeshEstimator> try_default_mesh_estimator(const MeshOptions& optio
 }
 
 RETINAFACE_END_NAMESPACE
+
+#include "detail/macros_end.hpp"

@@ -3,6 +3,8 @@
 //   retinaface::ResNet50Detector detector{retinaface::Weights::load("resnet50.safetensors")};
 #pragma once
 
+#include "detail/macros_begin.hpp"
+
 #include <algorithm>
 #include <array>
 
@@ -60,3 +62,5 @@ using AnyNetworkDetector = BasicDetector<models::MobileNet025, models::MobileNet
                                          models::ResNet50Preactivation, models::ResNet152Deformable>;
 
 RETINAFACE_END_NAMESPACE
+
+#include "detail/macros_end.hpp"

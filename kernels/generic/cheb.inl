@@ -16,7 +16,7 @@ struct SparseEight {
 template <int V>
 struct SparseVectors {
     static constexpr int kFloats = V * kWidth;
-    Vec sum[V];
+    Vec sum[std::size_t{V}];
     RETINAFACE_INLINE SparseVectors() {
         RETINAFACE_UNROLL
         for (int v = 0; v < V; ++v) sum[v] = zero();
@@ -104,7 +104,7 @@ struct ChebTile {
 /// P rows from `pixel`, V eights of columns from `column`. finish(pixel, column, sum) takes the sums.
 template <int P, int V, class Finish>
 RETINAFACE_INLINE void cheb_tile(const ChebTile& d, std::ptrdiff_t pixel, int column, Finish&& finish) {
-    Eight sum[P][V];
+    Eight sum[std::size_t{P}][std::size_t{V}];
     RETINAFACE_UNROLL
     for (int v = 0; v < V; ++v) {
         const Eight begin = d.bias != nullptr ? load_eight(d.bias + column + v * 8) : zero_eight();
@@ -122,7 +122,7 @@ RETINAFACE_INLINE void cheb_tile(const ChebTile& d, std::ptrdiff_t pixel, int co
         for (int block = 0; block < d.channels; block += 8) {
             RETINAFACE_UNROLL
             for (int f = 0; f < 8; ++f) {
-                Eight w[V];
+                Eight w[std::size_t{V}];
                 RETINAFACE_UNROLL
                 for (int v = 0; v < V; ++v) w[v] = load_eight(weights + (f * V + v) * 8);
                 RETINAFACE_UNROLL

@@ -127,7 +127,7 @@ struct WideTile {
 
 template <int Rows, int Vectors>
 RETINAFACE_INLINE void wide_tile(const WideTile& t) {
-    Vec acc[Rows][Vectors];
+    Vec acc[std::size_t{Rows}][std::size_t{Vectors}];
     const auto lanes = [&](int v) { return v + 1 < Vectors ? kWidth : t.channels - v * kWidth; };
     // What the sums end in is far from the core where maps are large: ask for it now.
     RETINAFACE_UNROLL
@@ -156,7 +156,7 @@ RETINAFACE_INLINE void wide_tile(const WideTile& t) {
     // Three rows a base pointer: base, base + lda, base + 2 lda are addressing modes.
     constexpr int kBases = (Rows + 2) / 3;
     const std::ptrdiff_t lda = t.lda;
-    const float* a[kBases];
+    const float* a[std::size_t{kBases}];
     RETINAFACE_UNROLL
     for (int i = 0; i < kBases; ++i) a[i] = t.a + 3 * i * lda;
     const float* b = t.b;
@@ -164,7 +164,7 @@ RETINAFACE_INLINE void wide_tile(const WideTile& t) {
     for (int p = t.k; p > 0; p -= kSteps) {
         RETINAFACE_UNROLL
         for (int s = 0; s < kSteps; ++s) {
-            Vec w[Vectors];
+            Vec w[std::size_t{Vectors}];
             RETINAFACE_UNROLL
             for (int v = 0; v < Vectors; ++v) w[v] = load(b + (s * Vectors + v) * kWidth);
             RETINAFACE_UNROLL
@@ -200,7 +200,7 @@ template <int Vectors>
 inline void wide_panel(const WideConvArgs& g, const WideOutput& out, WideTile t, int first, int count, int channel) {
     constexpr int kRows = kGemmRows[Vectors];
     const float* const a = t.a;
-    const float* up[kRows];
+    const float* up[std::size_t{kRows}];
     for (int i = 0; i < count; i += kRows) {
         t.rows = count - i < kRows ? count - i : kRows;
         t.a = a + i * t.lda;
