@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains the landmark refiner on the faces of `label_landmarks.py` and writes its weights file.
 
-    python3 tools/mesh/train_refiner.py faces.npz --out refiner.safetensors [--steps 6000] [--seed 1]
+    python3 tools/mesh/train_refiner.py faces.npz --out refiner.safetensors [--steps 4000] [--seed 1]
 
 What a detector's five points do to the crop is part of the augmentation: they are moved by a few percent of the face before they align it.
 One face in twenty is kept out; its error is printed, as a share of the face's side, before and after (before: the mean shape's). PyTorch
@@ -159,7 +159,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("faces", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=1)
