@@ -46,7 +46,7 @@ def test_wheel(wheel: Path) -> None:
     assert wheel.stat().st_size < 4_000_000
     names = zipfile.ZipFile(wheel).namelist()
     for name in ("__init__.py", "_core.pyi", "py.typed", "bin/retinaface", "weights/mobilenet025.safetensors",
-                 "weights/mesh_decoder.safetensors", "weights/LICENSE.ICT-FaceKit"):  # fmt: skip
+                 "weights/mesh_decoder.safetensors", "weights/landmarks68.safetensors", "weights/LICENSE.ICT-FaceKit"):  # fmt: skip
         assert f"retinaface/{name}" in names
     assert not any(name.endswith((".hpp", ".cpp", ".a")) for name in names)
     stub = zipfile.ZipFile(wheel).read("retinaface/_core.pyi").decode()
@@ -105,6 +105,18 @@ def test_align_as_the_tool(retinaface: ModuleType, detector, sample: np.ndarray,
     with pytest.raises(ValueError, match="coincide"):
         retinaface.align(sample, np.zeros((5, 2)))
     assert retinaface.align(sample, np.zeros((0, 5, 2))).crops.shape == (0, 112, 112, 3)
+
+
+def test_refined_meshes_as_the_tool(retinaface: ModuleType, detector, sample: np.ndarray) -> None:
+    (line,) = tool_lines("mesh", "--refine", "--json", "-", SAMPLE)
+    faces = detector.detect(sample)
+    estimator = pickle.loads(pickle.dumps(retinaface.MeshEstimator(refine=True)))
+    (mesh,) = estimator.estimate(sample, faces)
+    assert np.array_equal(mesh.landmarks68, np.float32(line["faces"][0]["landmarks68"]))
+    (plain,) = retinaface.MeshEstimator().estimate(sample, faces)
+    assert not np.array_equal(mesh.projected, plain.projected)
+    (unseen,) = estimator.estimate(None, faces)
+    assert np.array_equal(unseen.projected, plain.projected)
 
 
 def test_meshes_as_the_tool(retinaface: ModuleType, detector, sample: np.ndarray, tmp_path: Path) -> None:
