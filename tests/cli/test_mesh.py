@@ -39,7 +39,8 @@ def test_refined() -> None:
     assert plain["box"] == refined["box"] and plain["landmarks68"] != refined["landmarks68"]
     for a, b in zip(plain["landmarks68"][17:], refined["landmarks68"][17:]):
         assert abs(a[0] - b[0]) < 25 and abs(a[1] - b[1]) < 25
-    assert all(abs(plain["pose"][angle] - refined["pose"][angle]) < 15 for angle in plain["pose"])
+    # Five points take a smile for a face that looks down.
+    assert all(abs(plain["pose"][angle] - refined["pose"][angle]) < 20 for angle in plain["pose"]) and abs(refined["pose"]["pitch"]) < 12
     # Where the corners of eyes and mouth are in this picture.
     places = {36: (194, 101), 39: (214, 104), 42: (237, 105), 45: (257, 104), 48: (201, 139), 54: (246, 141)}
     for landmark, (x, y) in places.items():
