@@ -26,11 +26,7 @@ namespace rf = retinaface;
 
 namespace {
 
-rf::Isa isa() {
-    const rf::Isa forced = retinaface_test::isa_under_test();
-    retinaface_test::note_isa(rf::resolved(forced));
-    return rf::resolved(forced);
-}
+rf::Isa isa() { return retinaface_test::noted_isa_under_test(); }
 
 /// A random matrix of which every fifth row is empty.
 rf::Csr random_csr(int rows, int columns, int most, std::mt19937& random) {

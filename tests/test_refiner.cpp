@@ -15,11 +15,7 @@ namespace rf = retinaface;
 
 namespace {
 
-rf::Isa isa() {
-    const rf::Isa forced = retinaface_test::isa_under_test();
-    retinaface_test::note_isa(rf::resolved(forced));
-    return rf::resolved(forced);
-}
+rf::Isa isa() { return retinaface_test::noted_isa_under_test(); }
 
 struct Block {
     int in, out, stride;

@@ -113,8 +113,8 @@ inline void raster_pixels(const RasterArgs& r, const RasterTriangle& t, std::int
 
 /// Blocks of 4 x 4 pixels, which are the lanes of vectors.
 constexpr int kBlock = 4;
-alignas(64) constexpr float kBlockColumn[16] = {0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3};
-alignas(64) constexpr float kBlockRow[16] = {0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3};
+alignas(64) inline constexpr float kBlockColumn[16] = {0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3};
+alignas(64) inline constexpr float kBlockRow[16] = {0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3};
 /// Sides of a triangle's box, in pixels, up to which edge values stay below 2^24, so that floats hold them exactly.
 constexpr int kBlocksSide = 8;
 
@@ -214,7 +214,7 @@ constexpr int kShadeBatch = 64;
 inline void shade_batch(const ShadeArgs& s, const std::int32_t* pixels, int count) {
     const std::int32_t* corners[kShadeBatch];
     // Set up anew for every pixel: small triangles have one or two, and nobody guesses which.
-    alignas(64) float edge[3][kShadeBatch] = {}, q[3][kShadeBatch], area[kShadeBatch];
+    alignas(64) float edge[3][kShadeBatch], q[3][kShadeBatch], area[kShadeBatch];
     const std::int64_t y = std::int64_t{s.row} * kRasterSteps + kRasterSteps / 2;
     for (int j = 0; j < count; ++j) {
         const std::int32_t* const corner = s.triangles + 3 * static_cast<std::ptrdiff_t>(s.triangle[pixels[j]]);
@@ -233,6 +233,12 @@ inline void shade_batch(const ShadeArgs& s, const std::int32_t* pixels, int coun
         }
         area[j] = static_cast<float>(e[0] + e[1] + e[2]);
         corners[j] = corner;
+    }
+    // Lanes without a pixel, too, are numbers.
+    const int whole = (count + kWidth - 1) / kWidth * kWidth;
+    for (int j = count; j < whole; ++j) {
+        for (int i = 0; i < 3; ++i) edge[i][j] = q[i][j] = 1;
+        area[j] = 1;
     }
     const Vec one = broadcast(1);
     for (int j = 0; j < count; j += kWidth) {
@@ -256,7 +262,7 @@ inline void shade_batch(const ShadeArgs& s, const std::int32_t* pixels, int coun
     }
 
     // Squares of the normal's length and of the way to the light; then how much of it falls on the pixel.
-    alignas(64) float length[kShadeBatch] = {}, reach[kShadeBatch] = {}, lambert[kShadeBatch] = {};
+    alignas(64) float length[kShadeBatch], reach[kShadeBatch], lambert[kShadeBatch];
     for (int j = 0; j < count; ++j) {
         const float* const a = attributes[j];
         float light[3];
@@ -265,6 +271,7 @@ inline void shade_batch(const ShadeArgs& s, const std::int32_t* pixels, int coun
         reach[j] = raster_dot(light, light);
         lambert[j] = raster_dot(a + kNormalAt, light);
     }
+    for (int j = count; j < whole; ++j) length[j] = reach[j] = lambert[j] = 1;
     const Vec tiny = broadcast(1e-12f);
     for (int j = 0; j < count; j += kWidth) {
         const Vec by_length = divide(one, max(square_root(load(length + j)), tiny)),
@@ -294,6 +301,6 @@ inline void shade(const ShadeArgs& s) {
             pixels[count] = px;
             count += s.triangle[px] >= 0 ? 1 : 0;
         }
-        shade_batch(s, pixels, count);
+        if (count > 0) shade_batch(s, pixels, count);
     }
 }

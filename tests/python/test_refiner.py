@@ -89,7 +89,7 @@ def test_short_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     shape = random.uniform(40, 120, (68, 2))
     five = np.tile(refiner.TEMPLATE + 24, (n, 1, 1)).astype(np.float32)
     np.savez(tmp_path / "faces.npz", crops=random.integers(0, 255, (n, refiner.STORED, refiner.STORED, 3), np.uint8),
-             points=np.tile(shape, (n, 1, 1)).astype(np.float32), five=five, side=np.full(n, 60, np.float32))
+             points=np.tile(shape, (n, 1, 1)).astype(np.float32), five=five)
     monkeypatch.setattr(sys, "argv", ["train_refiner.py", str(tmp_path / "faces.npz"), "--out", str(tmp_path / "r.safetensors"),
                                       "--steps", "3", "--batch", "6"])
     train_refiner.main()

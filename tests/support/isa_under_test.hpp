@@ -28,4 +28,11 @@ inline std::set<retinaface::Isa>& isas_that_ran() {
 /// A test says which set really ran (Detector::isa()); the runner fails if it is not the forced one.
 inline void note_isa(retinaface::Isa isa) { isas_that_ran().insert(isa); }
 
+/// Both, where nothing but the kernels is tested: the set that this run forces (the best one where it forces none), and said to have run.
+inline retinaface::Isa noted_isa_under_test() {
+    const retinaface::Isa isa = retinaface::resolved(isa_under_test());
+    note_isa(isa);
+    return isa;
+}
+
 }  // namespace retinaface_test

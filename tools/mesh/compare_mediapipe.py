@@ -20,17 +20,11 @@ import json
 import sys
 from pathlib import Path
 
-import mediapipe
 import numpy as np
 from PIL import Image, ImageOps
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-IBUG = [
-    *(127, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 356),
-    *(70, 63, 105, 66, 107, 336, 296, 334, 293, 300, 168, 197, 5, 1, 98, 97, 2, 326, 327),
-    *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),
-    *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181, 78, 82, 13, 312, 308, 317, 14, 87),
-]
+from face_mesh import FaceMesh, five_of  # noqa: E402
 
 
 def rotation_onto(model: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -57,7 +51,7 @@ def main() -> None:
     parser.add_argument("--mean", type=Path, required=True, help="the mean mesh's 68 landmarks (mean_landmarks.py)")
     arguments = parser.parse_args()
     mean = np.array(json.loads(arguments.mean.read_text()))
-    solver = mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=True, max_num_faces=1, min_detection_confidence=0.3)
+    face_mesh = FaceMesh()
     errors, poses, five, similar, sides, missed, others = [], [], [], [], [], 0, 0
     for line in arguments.meshes.read_text().splitlines():
         row = json.loads(line)
@@ -69,23 +63,17 @@ def main() -> None:
                 continue
             if picture is None:
                 picture = ImageOps.exif_transpose(Image.open(row["file"])).convert("RGB")
-            margin = 0.4 * max(x2 - x1, y2 - y1)
-            left, top = int(x1 - margin), int(y1 - margin)
-            crop = picture.crop((left, top, int(x2 + margin), int(y2 + margin)))
-            found = solver.process(np.ascontiguousarray(crop)).multi_face_landmarks
-            if not found:
+            points = face_mesh.points(picture, face["box"])
+            if points is None:
                 missed += 1
                 continue
-            width, height = crop.size
-            points = np.array([[p.x * width + left, p.y * height + top, p.z * width] for p in found[0].landmark])[IBUG]
             if not (x1 <= points[30][0] <= x2 and y1 <= points[30][1] <= y2):
                 others += 1
                 continue
             ours = np.array(face["landmarks68"])
             sides.append(size)
             errors.append(np.linalg.norm(ours[:, :2] - points[:, :2], axis=1) / size)
-            theirs_five = [points[36:42].mean(0), points[42:48].mean(0), points[30], points[48], points[54]]
-            five.append(np.linalg.norm(np.array(face["landmarks"]) - np.array(theirs_five)[:, :2], axis=1).mean() / size)
+            five.append(np.linalg.norm(np.array(face["landmarks"]) - five_of(points[:, :2]), axis=1).mean() / size)
             similar.append(left_by_similarity(ours[17:], points[17:]) / size)
             theirs = pose(rotation_onto(mean, points * [1, -1, -1]))
             poses.append([face["pose"][name] - other for name, other in zip(("yaw", "pitch", "roll"), theirs)])

@@ -6,7 +6,7 @@
 DATA/NAME.tar holds the photographs, DATA/NAME.teacher.jsonl the faces (score, box, five points; tools/train/README.md). Every face of score
 >= 0.8 and at least --least pixels is given to MediaPipe with a margin; one whose five points are more than 12 % of sqrt(box) from MediaPipe's
 is left out, as one of the two is wrong. `faces.npz`: crops [n, S, S, 3] uint8, aligned by the teacher's five points with room for
-augmentation (`refiner.align`), `points` [n, 68, 2] and `five` [n, 5, 2] in pixels of the crop, `side` [n] of the face in the photograph.
+augmentation (`refiner.align`), `points` [n, 68, 2] and `five` [n, 5, 2] in pixels of the crop.
 """
 
 from __future__ import annotations
@@ -18,21 +18,15 @@ import sys
 import tarfile
 from pathlib import Path
 
-import mediapipe
 import numpy as np
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from compare_mediapipe import IBUG
-import refiner
+from face_mesh import FaceMesh, five_of  # noqa: E402
+import refiner  # noqa: E402
 
 FARTHEST = 0.12
 """Of sqrt(box): how far the five points may lie from MediaPipe's, on average."""
-
-
-def five_of(points: np.ndarray) -> np.ndarray:
-    """The detector's five points [5, 2] of 68 landmarks."""
-    return np.array([points[36:42].mean(0), points[42:48].mean(0), points[30], points[48], points[54]])
 
 
 def main() -> None:
@@ -41,8 +35,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--least", type=float, default=40, help="smallest side of a face, pixels")
     arguments = parser.parse_args()
-    solver = mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=True, max_num_faces=1, min_detection_confidence=0.3)
-    crops, all_points, all_five, sides, missed, apart = [], [], [], [], 0, 0
+    face_mesh = FaceMesh()
+    crops, all_points, all_five, missed, apart = [], [], [], 0, 0
     for collection in arguments.collections:
         faces = {}
         for line in Path(f"{collection}.teacher.jsonl").read_text().splitlines():
@@ -58,15 +52,11 @@ def main() -> None:
                         continue
                     if picture is None:
                         picture = Image.open(io.BytesIO(archive.extractfile(member).read())).convert("RGB")
-                    margin = 0.4 * max(x2 - x1, y2 - y1)
-                    left, top = int(x1 - margin), int(y1 - margin)
-                    crop = picture.crop((left, top, int(x2 + margin), int(y2 + margin)))
-                    found = solver.process(np.ascontiguousarray(crop)).multi_face_landmarks
-                    if not found:
+                    points = face_mesh.points(picture, face[1:5])
+                    if points is None:
                         missed += 1
                         continue
-                    width, height = crop.size
-                    points = np.array([[p.x * width + left, p.y * height + top] for p in found[0].landmark])[IBUG]
+                    points = points[:, :2]
                     five = np.array(face[5:15]).reshape(5, 2)
                     if np.linalg.norm(five_of(points) - five, axis=1).mean() > FARTHEST * size:
                         apart += 1
@@ -75,10 +65,8 @@ def main() -> None:
                     crops.append(refiner.warp(picture, to_crop, refiner.STORED))
                     all_points.append(refiner.moved(to_crop, points))
                     all_five.append(refiner.moved(to_crop, five))
-                    sides.append(size)
         print(f"{collection}: {len(crops)} faces so far, {missed} not found by MediaPipe, {apart} too far from it", flush=True)
-    np.savez(arguments.out, crops=np.array(crops), points=np.array(all_points, np.float32), five=np.array(all_five, np.float32),
-             side=np.array(sides, np.float32))
+    np.savez(arguments.out, crops=np.array(crops), points=np.array(all_points, np.float32), five=np.array(all_five, np.float32))
 
 
 if __name__ == "__main__":

@@ -182,6 +182,7 @@ def main() -> None:
     # A face's side is that of its landmarks' box.
     side = torch.linalg.norm(points.amax(1) - points.amin(1), dim=1)[:, None, None] / math.sqrt(2)
 
+    print(f"{len(crops)} faces; {refiner.multiply_adds():,} multiply-adds a crop", flush=True)
     network = Network().to(memory_format=torch.channels_last).train()
     ema = {name: value.clone() for name, value in network.state_dict().items()}
     parameters = [{"params": [p for p in network.parameters() if p.ndim > 1], "weight_decay": 0.02},
@@ -237,7 +238,7 @@ def main() -> None:
                 "source": "trained by tools/mesh/train_refiner.py on photographs; landmarks taught by MediaPipe Face Mesh (Apache-2.0)",
                 "licence": "MIT"}
     options.out.write_bytes(archive.dump(archive.Archive(metadata, tensors)))
-    print(f"wrote {options.out}, {options.out.stat().st_size} bytes")
+    print(f"wrote {options.out}: {sum(v.size for v in tensors.values()):,} numbers, {options.out.stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":

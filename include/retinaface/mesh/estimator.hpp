@@ -82,7 +82,7 @@ public:
 
     /// Mesh from five points. `image` gives colours; a default ImageView: the model's albedo. Throws Error (invalid_argument): an image
     /// that is no valid one; points that are not finite or coincide.
-    /// A refiner looks at `image`; with a default one the mesh is that of the five points.
+    /// A refiner looks at `image` (points far from it are an error, too); with a default one the mesh is that of the five points.
     const Mesh& estimate(const ImageView& image, const Face& face) {
         Fit f = fit(face.landmarks);
         if (refiner_ && image.data != nullptr) f = refit(f, refiner_->locate(image, face.landmarks));
@@ -166,6 +166,42 @@ private:
     };
 
     using Square = std::array<std::array<double, kRows>, kRows>;
+
+    /// A point of the model through a camera.
+    struct Look {
+        detail::Vec3 q;   ///< turned
+        double w, slope;  ///< pixels a centimetre, and its derivative by q[2]
+        double x, y;      ///< pixels
+
+        Look(const Fit& f, const detail::Vec3& p)
+            : q(detail::multiply(f.rotation, p)),
+              w(f.scale * kDistance / (kDistance - q[2])),
+              slope(w / (kDistance - q[2])),
+              x(f.x + w * q[0]),
+              y(f.y - w * q[1]) {}
+
+        /// How the camera's six numbers move x and y. A turn t about the image's axes moves q by t x q.
+        std::array<double, kCamera> x_by_camera() const {
+            return {slope * q[0] * q[1], w * q[2] - slope * q[0] * q[0], -w * q[1], w * q[0], 1, 0};
+        }
+        std::array<double, kCamera> y_by_camera() const {
+            return {w * q[2] - slope * q[1] * q[1], slope * q[0] * q[1], -w * q[0], -w * q[1], 0, 1};
+        }
+        /// How a move of q by d does.
+        double x_by(const detail::Vec3& d) const { return w * d[0] + slope * q[0] * d[2]; }
+        double y_by(const detail::Vec3& d) const { return -(w * d[1] + slope * q[1] * d[2]); }
+    };
+
+    /// Moves the camera by (the damped share of) a step, and returns that share.
+    static double advance(Fit& f, const double* change) {
+        const double turn = std::sqrt(change[0] * change[0] + change[1] * change[1] + change[2] * change[2]);
+        const double damp = turn > 0.5 ? 0.5 / turn : 1.0;
+        f.rotation = detail::multiply(detail::rotation_about({damp * change[0], damp * change[1], damp * change[2]}), f.rotation);
+        f.scale *= std::exp(std::clamp(damp * change[3], -0.5, 0.5));
+        f.x += damp * change[4];
+        f.y += damp * change[5];
+        return damp;
+    }
 
     /// In place: the lower triangle L of a = L L^T; `size` <= kRows.
     template <std::size_t N>
@@ -258,28 +294,20 @@ private:
             std::vector<double>& moved = moved_;  // [kRows][kLatent]: how z moves the pixels
             moved.resize(kRows * kLatent);
             for (std::size_t i = 0; i < kPoints; ++i) {
-                const detail::Vec3 q = detail::multiply(f.rotation, mean_[i]);
-                const double w = f.scale * kDistance / (kDistance - q[2]), slope = w / (kDistance - q[2]);
+                const Look look(f, mean_[i]);
                 const std::size_t x = 2 * i, y = 2 * i + 1;
-                residual[x] = static_cast<double>(points[i].x) - (f.x + w * q[0]);
-                residual[y] = static_cast<double>(points[i].y) - (f.y - w * q[1]);
-                // A move of q by d moves x by w d[0] + slope q[0] d[2], and y by -(w d[1] + slope q[1] d[2]); a turn t about the image's axes
-                // moves q by t x q.
-                jacobian[0][x] = slope * q[0] * q[1];
-                jacobian[0][y] = w * q[2] - slope * q[1] * q[1];
-                jacobian[1][x] = w * q[2] - slope * q[0] * q[0];
-                jacobian[1][y] = slope * q[0] * q[1];
-                jacobian[2][x] = -w * q[1];
-                jacobian[2][y] = -w * q[0];
-                jacobian[3][x] = w * q[0];
-                jacobian[3][y] = -w * q[1];
-                jacobian[4][x] = 1;
-                jacobian[5][y] = 1;
+                residual[x] = static_cast<double>(points[i].x) - look.x;
+                residual[y] = static_cast<double>(points[i].y) - look.y;
+                const std::array<double, kCamera> x_by_camera = look.x_by_camera(), y_by_camera = look.y_by_camera();
+                for (std::size_t a = 0; a < kCamera; ++a) {
+                    jacobian[a][x] = x_by_camera[a];
+                    jacobian[a][y] = y_by_camera[a];
+                }
                 for (std::size_t k = 0; k < kLatent; ++k) {
                     const auto component = [&](std::size_t c) { return static_cast<double>(basis[(3 * i + c) * kLatent + k]); };
                     const detail::Vec3 d = detail::multiply(f.rotation, detail::Vec3{component(0), component(1), component(2)});
-                    moved[x * kLatent + k] = w * d[0] + slope * q[0] * d[2];
-                    moved[y * kLatent + k] = -(w * d[1] + slope * q[1] * d[2]);
+                    moved[x * kLatent + k] = look.x_by(d);
+                    moved[y * kLatent + k] = look.y_by(d);
                 }
             }
             // z eliminated: the points' covariance is that of z seen through the camera, and the noise.
@@ -320,13 +348,7 @@ private:
                 f.residual = std::sqrt(squares / kRows);
                 break;
             }
-            const double turn = std::sqrt(change[0] * change[0] + change[1] * change[1] + change[2] * change[2]);
-            const double damp = turn > 0.5 ? 0.5 / turn : 1.0;
-            f.rotation =
-                detail::multiply(detail::rotation_about({damp * change[0], damp * change[1], damp * change[2]}), f.rotation);
-            f.scale *= std::exp(std::clamp(damp * change[3], -0.5, 0.5));
-            f.x += damp * change[4];
-            f.y += damp * change[5];
+            advance(f, change.data());
         }
         return f;
     }
@@ -354,8 +376,16 @@ private:
         }
     }
 
+    /// Landmark i of the model, as z has moved it.
+    detail::Vec3 landmark(const Fit& f, std::size_t i) const {
+        detail::Vec3 p = landmark_mean_[i];
+        for (std::size_t k = 0; k < kRefined; ++k)
+            for (std::size_t c = 0; c < 3; ++c) p[c] += f.latent[k] * landmark_basis_[i * kRefined + k][c];
+        return p;
+    }
+
     /// Camera and the first numbers of z from 68 landmarks, begun at the fit to five: Gauss-Newton with z's prior.
-    Fit refit(Fit f, const std::array<Point, kLandmarks>& points) {
+    Fit refit(Fit f, const std::array<Point, kLandmarks>& points) const {
         std::fill(f.latent.begin() + kRefined, f.latent.end(), 0.0);
         for (int step = 0; step < kRefinedSteps; ++step) {
             System normal{};
@@ -364,26 +394,18 @@ private:
                 normal[kCamera + k][kCamera + k] = 1;
                 change[kCamera + k] = -f.latent[k];
             }
-            double squares = 0;
             for (std::size_t i = 0; i < kLandmarks; ++i) {
-                detail::Vec3 p = landmark_mean_[i];
-                const detail::Vec3* const basis = landmark_basis_.data() + i * kRefined;
-                for (std::size_t k = 0; k < kRefined; ++k)
-                    for (std::size_t c = 0; c < 3; ++c) p[c] += f.latent[k] * basis[k][c];
-                const detail::Vec3 q = detail::multiply(f.rotation, p);
-                const double w = f.scale * kDistance / (kDistance - q[2]), slope = w / (kDistance - q[2]);
+                const Look look(f, landmark(f, i));
                 const double noise = (i < kJaw ? kJawNoise : kRefinedNoise) * f.scale, weight = 1 / (noise * noise);
-                const double x = static_cast<double>(points[i].x) - (f.x + w * q[0]);
-                const double y = static_cast<double>(points[i].y) - (f.y - w * q[1]);
-                squares += x * x + y * y;
-                std::array<double, kUnknowns> by_x{
-                    slope * q[0] * q[1], w * q[2] - slope * q[0] * q[0], -w * q[1], w * q[0], 1, 0};
-                std::array<double, kUnknowns> by_y{
-                    w * q[2] - slope * q[1] * q[1], slope * q[0] * q[1], -w * q[0], -w * q[1], 0, 1};
+                const double x = static_cast<double>(points[i].x) - look.x, y = static_cast<double>(points[i].y) - look.y;
+                std::array<double, kUnknowns> by_x, by_y;
+                const std::array<double, kCamera> x_by_camera = look.x_by_camera(), y_by_camera = look.y_by_camera();
+                std::copy(x_by_camera.begin(), x_by_camera.end(), by_x.begin());
+                std::copy(y_by_camera.begin(), y_by_camera.end(), by_y.begin());
                 for (std::size_t k = 0; k < kRefined; ++k) {
-                    const detail::Vec3 d = detail::multiply(f.rotation, basis[k]);
-                    by_x[kCamera + k] = w * d[0] + slope * q[0] * d[2];
-                    by_y[kCamera + k] = -(w * d[1] + slope * q[1] * d[2]);
+                    const detail::Vec3 d = detail::multiply(f.rotation, landmark_basis_[i * kRefined + k]);
+                    by_x[kCamera + k] = look.x_by(d);
+                    by_y[kCamera + k] = look.y_by(d);
                 }
                 for (std::size_t a = 0; a < kUnknowns; ++a) {
                     const double ax = weight * by_x[a], ay = weight * by_y[a];
@@ -391,20 +413,20 @@ private:
                     for (std::size_t b = 0; b <= a; ++b) normal[a][b] += ax * by_x[b] + ay * by_y[b];
                 }
             }
-            f.residual = std::sqrt(squares / (2 * kLandmarks));
             for (std::size_t a = 0; a < kCamera; ++a) normal[a][a] *= 1 + 1e-9;
             cholesky(normal);
             solve(normal, change, true);
-            const double turn = std::sqrt(change[0] * change[0] + change[1] * change[1] + change[2] * change[2]);
-            const double damp = turn > 0.5 ? 0.5 / turn : 1.0;
-            f.rotation =
-                detail::multiply(detail::rotation_about({damp * change[0], damp * change[1], damp * change[2]}), f.rotation);
-            f.scale *= std::exp(std::clamp(damp * change[3], -0.5, 0.5));
-            f.x += damp * change[4];
-            f.y += damp * change[5];
+            const double damp = advance(f, change.data());
             for (std::size_t k = 0; k < kRefined; ++k)
                 f.latent[k] = std::clamp(f.latent[k] + damp * change[kCamera + k], -kMostDeviations, kMostDeviations);
         }
+        double squares = 0;
+        for (std::size_t i = 0; i < kLandmarks; ++i) {
+            const Look look(f, landmark(f, i));
+            const double x = static_cast<double>(points[i].x) - look.x, y = static_cast<double>(points[i].y) - look.y;
+            squares += x * x + y * y;
+        }
+        f.residual = std::sqrt(squares / (2 * kLandmarks));
         return f;
     }
 

@@ -18,7 +18,7 @@
 RETINAFACE_BEGIN_NAMESPACE
 namespace models {
 
-/// The network: depthwise-separable blocks from 112 x 112 to 7 x 7, then all 7 x 7 x 8 values to 68 points. 9.4 M multiply-adds.
+/// The network: depthwise-separable blocks from 112 x 112 to 7 x 7, then all 7 x 7 x 8 values to 68 points. 9.6 M multiply-adds.
 class Landmarks68 {
 public:
     static constexpr int kSide = 112, kGrid = 7, kFeatures = 8, kPoints = 68, kOutputs = 2 * kPoints;
