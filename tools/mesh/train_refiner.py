@@ -2,6 +2,7 @@
 """Trains the landmark refiner on the faces of `label_landmarks.py` and writes its weights file.
 
     python3 tools/mesh/train_refiner.py faces.npz --out refiner.safetensors [--steps 4000] [--seed 1]
+    python3 tools/mesh/mesh_file.py refiner.safetensors --out include/retinaface/weights/default_refiner.hpp
 
 What a detector's five points do to the crop is part of the augmentation: they are moved by a few percent of the face before they align it.
 One face in twenty is kept out; its error is printed, as a share of the face's side, before and after (before: the mean shape's). PyTorch
