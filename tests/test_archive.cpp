@@ -13,6 +13,8 @@
 #include <vector>
 
 #include "buffers.hpp"
+#include "retinaface/weights/default_mesh.hpp"
+#include "retinaface/weights/default_refiner.hpp"
 #include "retinaface/weights/default_weights.hpp"
 #include "retinaface/weights/parameters.hpp"
 #include "support/trim.hpp"
@@ -35,6 +37,12 @@ Bytes operator+(Bytes a, const Bytes& b) {
 }
 
 Weights parse(const Bytes& bytes) { return Weights::from_memory(bytes.data(), bytes.size()); }
+
+Bytes bytes_of(const embedded::EmbeddedFile& file) {
+    Bytes bytes;
+    for (std::size_t i = 0; i < file.chunk_count; ++i) REQUIRE(detail::decode_base64(file.chunks[i], bytes));
+    return bytes;
+}
 
 std::string entry(const std::string& name, const std::string& dtype, const std::string& shape, const std::string& offsets) {
     return "\"" + name + "\":{\"dtype\":\"" + dtype + "\",\"shape\":" + shape + ",\"data_offsets\":" + offsets + "}";
@@ -464,7 +472,10 @@ TEST_CASE("the hash is BLAKE2b") {
 }
 
 TEST_CASE("any bit that flips in a file with a hash is an error that says damaged") {
-    const Bytes good = read_file(source_file("weights/retinaface_mobilenet025.safetensors"));
+    Bytes good;
+    SUBCASE("a detector's") { good = read_file(source_file("weights/retinaface_mobilenet025.safetensors")); }
+    SUBCASE("a mesh decoder's") { good = bytes_of(embedded::kDefaultMesh); }
+    SUBCASE("a landmark refiner's") { good = bytes_of(embedded::kDefaultRefiner); }
     REQUIRE(parse(good).has_hash());
     std::size_t header = 0;
     for (std::size_t i = 0; i < 8; ++i) header |= std::size_t{good[i]} << (8 * i);
@@ -510,8 +521,7 @@ TEST_CASE("a file of the first format has no hash and is read") {
 
 TEST_CASE("the embedded weights are the shipped file") {
     const embedded::EmbeddedFile& file = embedded::kDefaultWeights;
-    Bytes bytes;
-    for (std::size_t i = 0; i < file.chunk_count; ++i) REQUIRE(detail::decode_base64(file.chunks[i], bytes));
+    const Bytes bytes = bytes_of(file);
     CHECK(bytes == read_file(source_file("weights/retinaface_mobilenet025.safetensors")));
     CHECK(parse(bytes).has_hash());
     CHECK(Weights::from_embedded(file).has_hash());

@@ -50,7 +50,7 @@ rf::Weights refiner_file(Value&& value, const std::vector<float>& mean) {
     add("fc.weight", {136, 7 * 7 * 8});
     add("fc.bias", {136});
     tensors.push_back({"mean", rf::Tensor::Dtype::f32, {68, 2}, mean, {}});
-    return rf::Weights::from_tensors({{"format", "retinaface-refiner-1"}, {"architecture", "landmarks68"}}, std::move(tensors));
+    return rf::Weights::from_tensors({{"format", "retinaface-refiner-2"}, {"architecture", "landmarks68"}}, std::move(tensors));
 }
 
 using Maps = std::vector<double>;  // [channels][side][side]
@@ -252,11 +252,11 @@ TEST_CASE("refining allocates nothing at a size seen, and its errors have forms 
     CHECK(refiner.try_locate({picture.data(), 300, 0}, face.landmarks).error().code() == rf::ErrorCode::invalid_argument);
     CHECK(refiner.try_locate({picture.data(), 300, 200}, {}).error().code() == rf::ErrorCode::invalid_argument);
     CHECK(std::string(rf::LandmarkRefiner::create(rf::default_mesh_weights()).error().what()) ==
-          "refiner: expected format retinaface-refiner-1, found retinaface-mesh-1");
+          "refiner: expected format retinaface-refiner-2, found retinaface-mesh-2");
     std::vector<rf::Tensor> tensors(weights.tensors().begin(), weights.tensors().end());
     tensors.pop_back();
     CHECK(
         std::string(
-            rf::LandmarkRefiner::create(rf::Weights::from_tensors({{"format", "retinaface-refiner-1"}}, tensors)).error().what())
+            rf::LandmarkRefiner::create(rf::Weights::from_tensors({{"format", "retinaface-refiner-2"}}, tensors)).error().what())
             .find("tensor 'mean' is missing") != std::string::npos);
 }

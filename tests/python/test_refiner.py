@@ -95,6 +95,6 @@ def test_short_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     train_refiner.main()
     assert "kept out: 68" in capsys.readouterr().out
     content = archive.load((tmp_path / "r.safetensors").read_bytes())
-    assert content.metadata["format"] == "retinaface-refiner-1" and content.metadata["architecture"] == "landmarks68"
+    assert content.metadata["format"] == "retinaface-refiner-2" and content.metadata["architecture"] == "landmarks68"
     assert content.tensors["mean"].shape == (68, 2) and content.tensors["fc.weight"].shape == (136, 392)
     assert len(content.tensors) == 2 + 4 * (len(refiner.LAYERS) - 1) + 2 + 1

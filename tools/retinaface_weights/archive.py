@@ -13,8 +13,10 @@ import numpy as np
 from .errors import ConversionError
 
 MAX_HEADER = 1 << 20
-FORMAT = "retinaface-weights-2"  # archives whose metadata says so carry a hash of all their bytes
-_FORMAT = f'"format":"{FORMAT}"'.encode("ascii")  # as in the text, where both are looked for before it is parsed
+FORMAT = "retinaface-weights-2"
+MESH_FORMAT = "retinaface-mesh-2"
+REFINER_FORMAT = "retinaface-refiner-2"
+_HASHED = (FORMAT, MESH_FORMAT, REFINER_FORMAT)  # archives whose metadata says so carry a hash of all their bytes
 _HASH = b'"hash":"blake2b-128:'
 _DIGITS = 32
 _DTYPES: Dict[str, "np.dtype[Any]"] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "U8": np.dtype("u1")}
@@ -46,7 +48,8 @@ def _check_hash(data: bytes, length: int) -> bool:
     """Refuse a file whose bytes are not those that its hash was made of; False: it carries none."""
     at = data.find(_HASH, 8, 8 + length)
     if at < 0:
-        if data.find(_FORMAT, 8, 8 + length) >= 0:
+        # Both are looked for in the text, before it is parsed: damage to one cannot hide the other.
+        if any(data.find(f'"format":"{name}"'.encode("ascii"), 8, 8 + length) >= 0 for name in _HASHED):
             raise ConversionError("file: damaged: expected the hash of its bytes, found none")
         return False
     at += len(_HASH)
@@ -58,7 +61,7 @@ def _check_hash(data: bytes, length: int) -> bool:
 
 def dump(archive: Archive) -> bytes:
     """The bytes of a file; the same archive always gives the same bytes."""
-    hashed = archive.metadata.get("format") == FORMAT
+    hashed = archive.metadata.get("format") in _HASHED
     blank = {"hash": "blake2b-128:" + "0" * _DIGITS} if hashed else {}
     header: Dict[str, Any] = {"__metadata__": {**blank, **archive.metadata}}
     parts: List[bytes] = []
@@ -165,7 +168,7 @@ def load(data: bytes, dtypes: Mapping[str, "np.dtype[Any]"] = _DTYPES) -> Archiv
         position = end
     if position != len(body):
         raise ConversionError(f"file: expected {position} bytes of data, found {len(body)}")
-    if metadata.get("format") == FORMAT and not hashed:
+    if metadata.get("format") in _HASHED and not hashed:
         raise ConversionError("file: damaged: expected the hash of its bytes, found none")
     return Archive({key: value for key, value in metadata.items() if key != "hash" or not hashed}, tensors)
 

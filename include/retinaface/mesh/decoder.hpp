@@ -21,8 +21,8 @@ namespace detail {
 class MeshFile {
 public:
     explicit MeshFile(const Weights& weights) : weights_(weights) {
-        if (weights.metadata("format") != "retinaface-mesh-1")
-            fail("expected format retinaface-mesh-1, found " + weights.metadata("format"));
+        if (weights.metadata("format") != "retinaface-mesh-2")
+            fail("expected format retinaface-mesh-2, found " + weights.metadata("format"));
     }
 
     bool has(const std::string& name) const { return weights_.find(name) != nullptr; }

@@ -78,7 +78,7 @@ public:
     /// Pixels of the crop that an output of 1 is.
     static constexpr float kUnit = 10;
 
-    /// `weights`: a file of format retinaface-refiner-1 (tools/mesh/train_refiner.py). Throws Error (mismatch): another format, a tensor
+    /// `weights`: a file of format retinaface-refiner-2 (tools/mesh/train_refiner.py). Throws Error (mismatch): another format, a tensor
     /// that is missing, of another shape or one too many; (unsupported): no such instruction set.
     explicit LandmarkRefiner(const Weights& weights, Isa isa = Isa::automatic)
         : kernels_(kernels::find<kernels::GraphConv>(kernels::checked(isa))),
@@ -144,9 +144,9 @@ private:
         }
 
         static const Weights& checked(const Weights& weights) {
-            if (weights.metadata("format") != "retinaface-refiner-1")
+            if (weights.metadata("format") != "retinaface-refiner-2")
                 detail::raise(Error(ErrorCode::mismatch,
-                                    "refiner: expected format retinaface-refiner-1, found " + weights.metadata("format")));
+                                    "refiner: expected format retinaface-refiner-2, found " + weights.metadata("format")));
             return weights;
         }
     };

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -141,7 +142,7 @@ public:
     }
 
     /// Whether the file carries a hash of all its bytes (it fits then). Files of format retinaface-weights-1 carry none: damage to them
-    /// goes unseen.
+    /// goes unseen; so does damage to files of formats that are not the library's.
     bool has_hash() const noexcept { return has_hash_; }
 
     /// Tensors in the order of their data.
@@ -457,27 +458,32 @@ inline Result<void> decode_tensor(Tensor& tensor, const unsigned char* data, std
     return {};
 }
 
+/// Formats whose files carry a hash: detectors, mesh decoders, landmark refiners.
+inline constexpr const char* kHashedFormats[] = {"retinaface-weights-2", "retinaface-mesh-2", "retinaface-refiner-2"};
+
+inline Error lacks_hash(const std::string& format) {
+    return {ErrorCode::damaged, "weights: damaged: a file of format " + format + " without its hash"};
+}
+
 /// Holds a file against the hash that it carries: `"hash":"blake2b-128:..."` in its metadata, made over all bytes of the file with zeros
-/// for the digits. Files of format 2 have one. Both are looked for in the text, before it is parsed: a bit that flips in one of them
-/// cannot hide the other. False: it carries none.
+/// for the digits. Files of `kHashedFormats` have one. Both are looked for in the text, before it is parsed: a bit that flips in one of
+/// them cannot hide the other. False: it carries none.
 /// `bytes` is the file's head, 8 + `header` bytes; `add_rest(sum)` adds what follows.
 template <class AddRest>
 Result<bool> check_hash(const unsigned char* bytes, std::size_t header, AddRest add_rest) {
-    static constexpr char kHash[] = "\"hash\":\"blake2b-128:", kFormat[] = "\"format\":\"retinaface-weights-2\"";
+    const std::string key = "\"hash\":\"blake2b-128:";
     const char* const text = reinterpret_cast<const char*>(bytes) + 8;
     const char* const end = text + header;
-    const auto find = [&](const char* from, const char* literal, std::size_t length) {
-        return std::search(from, end, literal, literal + length);
-    };
+    const auto find = [&](const std::string& what) { return std::search(text, end, what.begin(), what.end()); };
     const auto damaged = [](const std::string& what) { return Error(ErrorCode::damaged, "weights: damaged: " + what); };
 
-    const char* const hash = find(text, kHash, sizeof kHash - 1);
+    const char* const hash = find(key);
     if (hash == end) {
-        if (find(text, kFormat, sizeof kFormat - 1) != end)
-            return damaged("a file of format retinaface-weights-2 without its hash");
+        for (const std::string format : kHashedFormats)
+            if (find("\"format\":\"" + format + "\"") != end) return lacks_hash(format);
         return false;
     }
-    const char* const digits = hash + (sizeof kHash - 1);
+    const char* const digits = hash + key.size();
     if (static_cast<std::size_t>(end - digits) < Blake2b128::kDigits) return damaged("the hash is cut short");
     const auto before = static_cast<std::size_t>(digits - reinterpret_cast<const char*>(bytes));
     const std::string zeros(Blake2b128::kDigits, '0');
@@ -526,9 +532,9 @@ inline Result<std::vector<detail::TensorEntry>> Weights::parse(const unsigned ch
     parser.end();
     if (parser.failed()) return parser.error();
     const std::string* const format = find_metadata("format");
-    has_hash_ = format != nullptr && *format == "retinaface-weights-2";
-    if (has_hash_ && !hashed)
-        return Error(ErrorCode::damaged, "weights: damaged: a file of format retinaface-weights-2 without its hash");
+    has_hash_ = format != nullptr && std::find(std::begin(detail::kHashedFormats), std::end(detail::kHashedFormats), *format) !=
+                                         std::end(detail::kHashedFormats);
+    if (has_hash_ && !hashed) return detail::lacks_hash(*format);
 
     std::sort(entries.begin(), entries.end(), [](const detail::TensorEntry& a, const detail::TensorEntry& b) {
         return a.begin != b.begin ? a.begin < b.begin : a.end < b.end;
