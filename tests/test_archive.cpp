@@ -18,6 +18,7 @@
 #include "retinaface/weights/default_weights.hpp"
 #include "retinaface/weights/parameters.hpp"
 #include "support/trim.hpp"
+#include "temporary_file.hpp"
 #include "weights_files.hpp"
 
 namespace {
@@ -37,12 +38,6 @@ Bytes operator+(Bytes a, const Bytes& b) {
 }
 
 Weights parse(const Bytes& bytes) { return Weights::from_memory(bytes.data(), bytes.size()); }
-
-Bytes bytes_of(const embedded::EmbeddedFile& file) {
-    Bytes bytes;
-    for (std::size_t i = 0; i < file.chunk_count; ++i) REQUIRE(detail::decode_base64(file.chunks[i], bytes));
-    return bytes;
-}
 
 std::string entry(const std::string& name, const std::string& dtype, const std::string& shape, const std::string& offsets) {
     return "\"" + name + "\":{\"dtype\":\"" + dtype + "\",\"shape\":" + shape + ",\"data_offsets\":" + offsets + "}";
@@ -276,23 +271,6 @@ std::vector<BrokenFile> broken_files() {
          "tensor 'a': value 3 is not finite"},
     };
 }
-
-/// A file in the temporary folder, removed at the end.
-struct TemporaryFile {
-    std::filesystem::path path;
-    explicit TemporaryFile(const Bytes& bytes) {
-        path = std::filesystem::temp_directory_path() /
-               ("retinaface_test_archive_" +
-                std::to_string(std::hash<std::string>{}(std::to_string(reinterpret_cast<std::uintptr_t>(this)) +
-                                                        std::to_string(std::clock()))));
-        std::ofstream(path, std::ios::binary)
-            .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-    }
-    ~TemporaryFile() {
-        std::error_code ignored;
-        std::filesystem::remove(path, ignored);
-    }
-};
 
 TEST_CASE("every broken file is refused with a message of its own") {
     const std::vector<BrokenFile> files = broken_files();

@@ -2,6 +2,7 @@
 // against the reference set, poses of faces with known poses.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -13,6 +14,7 @@
 #include "support/allocations.hpp"
 #include "support/isa_under_test.hpp"
 #include "support/trim.hpp"
+#include "temporary_file.hpp"
 
 #if __has_include(<eigen3/Eigen/SparseCore>)
 #include <eigen3/Eigen/SparseCore>
@@ -27,6 +29,13 @@ namespace rf = retinaface;
 namespace {
 
 rf::Isa isa() { return retinaface_test::noted_isa_under_test(); }
+
+/// As many threads as asked for, one after the other.
+class InOrder final : public rf::Executor {
+    void run(int count, rf::TaskRef task) override {
+        for (int i = 0; i < count; ++i) task(i);
+    }
+};
 
 /// A random matrix of which every fifth row is empty.
 rf::Csr random_csr(int rows, int columns, int most, std::mt19937& random) {
@@ -283,6 +292,105 @@ rf::Face frontal_face() {
     rf::Face face;
     face.landmarks = {rf::Point{120, 80}, {180, 80}, {150, 110}, {128, 140}, {172, 140}};
     return face;
+}
+
+TEST_CASE("bands of threads begin with what their first rows look at") {
+    // Vertices in an order of small bandwidth, many times as many as a ring holds.
+    std::mt19937 random(21);
+    constexpr int kVertices = 5000, kFeatures = 8;
+    for (const bool on_outputs : {false, true}) {
+        for (const int reach : {3, 40, 150}) {
+            const int in = on_outputs ? 16 : kFeatures, out = on_outputs ? 6 : kFeatures, terms = 6;
+            rf::Csr laplacian{kVertices, kVertices, {0}, {}, {}};
+            for (int row = 0; row < kVertices; ++row) {
+                std::set<int> taken;
+                for (int i = 0; i < 5; ++i)
+                    taken.insert(std::clamp(row - reach + static_cast<int>(random() % static_cast<unsigned>(2 * reach + 1)), 0,
+                                            kVertices - 1));
+                for (const int column : taken) {
+                    laplacian.indices.push_back(column);
+                    laplacian.values.push_back(-0.2f);
+                }
+                laplacian.starts.push_back(static_cast<std::int32_t>(laplacian.indices.size()));
+            }
+            const rf::ChebConv layer(laplacian, {}, in, out, terms,
+                                     random_floats(static_cast<std::size_t>(in * terms * out), random), {}, false, isa());
+            rf::detail::AlignedBuffer x(static_cast<std::size_t>(kVertices * in)), y(static_cast<std::size_t>(kVertices * 8));
+            const std::vector<float> values = random_floats(static_cast<std::size_t>(kVertices * in), random);
+            std::copy(values.begin(), values.end(), x.data());
+            rf::detail::AlignedBuffer scratch(layer.scratch(1, 8));
+            std::vector<float> expected;
+            for (const int threads : {1, 2, 3, 8}) {
+                std::fill_n(scratch.data(), layer.scratch(1, threads), std::numeric_limits<float>::quiet_NaN());
+                InOrder executor;
+                layer.run(x.data(), 1, y.data(), scratch.data(), {&executor, threads});
+                if (threads == 1) expected.assign(y.data(), y.data() + kVertices * 8);
+                CAPTURE(on_outputs);
+                CAPTURE(reach);
+                CAPTURE(threads);
+                CHECK(same_bits(rf::Span<const float>(y.data(), static_cast<std::size_t>(kVertices * 8)), expected));
+            }
+        }
+    }
+
+    const std::vector<float> latent(128, 0.5f);
+    rf::MeshDecoder alone(rf::default_mesh_weights(), isa());
+    const rf::DecodedMesh mesh = alone.decode(latent)[0];
+    for (const int threads : {2, 3, 8}) {
+        InOrder executor;
+        rf::MeshDecoder decoder(rf::default_mesh_weights(), isa(), &executor, threads);
+        CAPTURE(threads);
+        CHECK(same_bits(decoder.decode(latent)[0].vertices, std::vector<float>(mesh.vertices.begin(), mesh.vertices.end())));
+    }
+    CHECK(rf::MeshDecoder::create(rf::default_mesh_weights(), isa(), nullptr, 0).error().code() ==
+          rf::ErrorCode::invalid_argument);
+}
+
+TEST_CASE("five points of a file that are those of no head are refused") {
+    const rf::Weights shipped = rf::default_mesh_weights();
+    for (const float scale : {0.0f, 1e6f}) {
+        std::vector<rf::Tensor> tensors(shipped.tensors().begin(), shipped.tensors().end());
+        for (rf::Tensor& tensor : tensors)
+            if (tensor.name == "five.mean")
+                for (float& v : tensor.values) v *= scale;
+        const auto made = rf::MeshEstimator::create(rf::Weights::from_tensors(shipped.metadata(), std::move(tensors)), isa());
+        REQUIRE_FALSE(made.has_value());
+        CHECK(std::string(made.error().what()).find("tensor 'five.mean'") != std::string::npos);
+    }
+}
+
+TEST_CASE("a mesh file's tensors may stay in the file") {
+    const retinaface_test::TemporaryFile file(retinaface_test::bytes_of(rf::embedded::kDefaultMesh));
+    const std::vector<float> latent(128, 0.5f);
+    rf::MeshDecoder opened(rf::Weights::open(file.path.string()), isa()), held(rf::default_mesh_weights(), isa());
+    const rf::DecodedMesh mesh = held.decode(latent)[0];
+    CHECK(same_bits(opened.decode(latent)[0].vertices, std::vector<float>(mesh.vertices.begin(), mesh.vertices.end())));
+}
+
+TEST_CASE("a picture that is turned gives the mesh the colours of the upright one") {
+    rf::MeshEstimator estimator(rf::default_mesh_weights(), isa());
+    const rf::Face face = frontal_face();
+    constexpr int kWidth = 300, kHeight = 200;
+    std::vector<std::uint8_t> upright(kWidth * kHeight * 3), stored(upright.size());
+    for (std::size_t i = 0; i < upright.size(); ++i) upright[i] = static_cast<std::uint8_t>(i * 2654435761u >> 24);
+    const rf::Mesh& mesh = estimator.estimate({upright.data(), kWidth, kHeight}, face);
+    const std::vector<float> expected(mesh.colours.begin(), mesh.colours.end());
+    for (const rf::Rotation rotation : {rf::Rotation::clockwise_90, rf::Rotation::clockwise_180, rf::Rotation::clockwise_270}) {
+        // Where a pixel of the upright picture lies in the stored one.
+        const bool quarter = rotation != rf::Rotation::clockwise_180;
+        const int width = quarter ? kHeight : kWidth, height = quarter ? kWidth : kHeight;
+        for (int y = 0; y < kHeight; ++y)
+            for (int x = 0; x < kWidth; ++x) {
+                const int at_x = rotation == rf::Rotation::clockwise_90 ? y : quarter ? width - 1 - y : width - 1 - x;
+                const int at_y = rotation == rf::Rotation::clockwise_90 ? height - 1 - x : quarter ? x : height - 1 - y;
+                std::copy_n(upright.data() + 3 * (y * kWidth + x), 3, stored.data() + 3 * (at_y * width + at_x));
+            }
+        CAPTURE(static_cast<int>(rotation));
+        CHECK(same_bits(estimator.estimate({stored.data(), width, height}, face, rotation).colours, expected));
+    }
+    for (const int degrees : {static_cast<int>(rf::Rotation::automatic), 45, 360, -90})
+        CHECK(estimator.try_estimate({}, face, static_cast<rf::Rotation>(degrees)).error().code() ==
+              rf::ErrorCode::invalid_argument);
 }
 
 TEST_CASE("decoding, estimating and drawing allocate nothing at a size already seen") {
@@ -602,6 +710,18 @@ TEST_CASE("a dense head's outputs go through the same mesh") {
     CHECK(mesh.pose.pitch == doctest::Approx(0).epsilon(1e-3));
     CHECK(mesh.landmarks68[30][0] > 10);
     CHECK(mesh.landmarks68[30][0] < 210);
+    // Depth in pixels, as across: eyes' outer corners lie as far apart in space as in the model.
+    const auto apart = [](auto a, auto b) {
+        double squares = 0;
+        for (std::size_t c = 0; c < 3; ++c) squares += std::pow(static_cast<double>(a[c] - b[c]), 2);
+        return std::sqrt(squares);
+    };
+    const auto vertex = [&](std::size_t i) {
+        return mesh.vertices3d.data() + 3 * static_cast<std::size_t>(estimator.decoder().landmarks68()[i]);
+    };
+    const double pixels = 400.0 / outputs.camera.distance();
+    CHECK(apart(mesh.landmarks68[36], mesh.landmarks68[45]) ==
+          doctest::Approx(pixels * apart(vertex(36), vertex(45))).epsilon(0.15));
     outputs.crop = {};
     CHECK_THROWS_AS(estimator.estimate({}, outputs), rf::Error);
     outputs.crop = {10, 20, 210, 220};

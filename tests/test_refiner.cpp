@@ -232,6 +232,30 @@ TEST_CASE("a mesh fitted to 68 landmarks is the head that has them") {
     CHECK(worst < 2.5);
 }
 
+TEST_CASE("landmarks that do not improve the fit do not count, nor do those of a face beside the picture") {
+    const std::vector<std::uint8_t> picture(300 * 200 * 3, 90);
+    rf::MeshEstimator plain(rf::default_mesh_weights(), isa());
+    const auto refined = [&](const std::vector<float>& places, const rf::Face& face) {
+        rf::MeshEstimator estimator(rf::default_mesh_weights(), blind(places), isa());
+        const rf::Mesh& mesh = estimator.estimate({picture.data(), 300, 200}, face);
+        return std::vector<float>(mesh.projected.begin(), mesh.projected.end());
+    };
+    const auto of_five = [&](const rf::Face& face) {
+        const rf::Mesh& mesh = plain.estimate({picture.data(), 300, 200}, face);
+        return std::vector<float>(mesh.projected.begin(), mesh.projected.end());
+    };
+    rf::Face face;
+    face.landmarks = {{{120, 80}, {160, 82}, {141, 100}, {125, 120}, {157, 121}}};
+    std::vector<float> wild = middle_shape();
+    for (float& v : wild) v *= 1e30f;
+    CHECK(refined(wild, face) == of_five(face));
+    std::vector<float> shape = middle_shape();
+    for (std::size_t i = 0; i < 136; ++i) shape[i] += 20 * std::sin(static_cast<float>(i));
+    CHECK(refined(shape, face) != of_five(face));
+    for (rf::Point& p : face.landmarks) p.x += 1000;
+    CHECK(refined(shape, face) == of_five(face));
+}
+
 TEST_CASE("refining allocates nothing at a size seen, and its errors have forms that do not throw") {
     std::vector<float> places = middle_shape();
     for (std::size_t i = 0; i < 136; ++i) places[i] += 20 * std::sin(static_cast<float>(i));

@@ -394,12 +394,12 @@ private:
         if (!available(options.isa))
             return Error(ErrorCode::unsupported,
                          std::string("options: isa ") + to_string(options.isa) + " is not in this build or not on this CPU");
+        const std::string* const format = weights.find_metadata("format");
+        if (format != nullptr && *format != "retinaface-weights-1" && *format != "retinaface-weights-2")
+            return Error(ErrorCode::mismatch, "weights: format must be retinaface-weights-1 or -2, found '" + *format + "'");
         for (const char* key : {"format", "profile", "architecture"})
             if (weights.find_metadata(key) == nullptr)
                 return Error(ErrorCode::bad_format, std::string("weights: metadata has no key '") + key + "'");
-        if (const std::string& format = weights.metadata("format");
-            format != "retinaface-weights-1" && format != "retinaface-weights-2")
-            return Error(ErrorCode::mismatch, "weights: format must be retinaface-weights-1 or -2, found '" + format + "'");
         const Result<const Profile*> profile = detail::profile_of(weights.metadata("profile"));
         if (!profile) return profile.error();
         if (const Result<layers::Activation> checked = models::check_activation(weights); !checked) return checked.error();

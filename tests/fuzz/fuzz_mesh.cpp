@@ -82,7 +82,8 @@ const Weights& small_face() {
         tensors.push_back(floats("five.mean", {5, 3}, [&five, i = 0]() mutable { return five[i++]; }));
         tensors.push_back(floats("five.basis", {5, 3, 128}, [&] { return 0.1f * small(); }));
         // The landmarks' indices begin anew.
-        for (std::size_t i = 0; i < 68; ++i) tensors[13].bytes[2 * i] = static_cast<std::uint8_t>(i), tensors[13].bytes[2 * i + 1] = 0;
+        for (std::size_t i = 0; i < 68; ++i)
+            tensors[13].bytes[2 * i] = static_cast<std::uint8_t>(i), tensors[13].bytes[2 * i + 1] = 0;
         return Weights::from_tensors({{"format", "retinaface-mesh-2"}}, std::move(tensors));
     }();
     return weights;
@@ -114,7 +115,9 @@ void decode_any(Input& input) {
             }
         }
         const auto nonzeros = static_cast<std::int64_t>(indices.size() / 2);
-        const auto next = [](const std::vector<std::uint8_t>& from) { return [&from, i = std::size_t{0}]() mutable { return from[i++]; }; };
+        const auto next = [](const std::vector<std::uint8_t>& from) {
+            return [&from, i = std::size_t{0}]() mutable { return from[i++]; };
+        };
         tensors.push_back(bytes(name + ".counts", {rows}, next(counts)));
         tensors.push_back(bytes(name + ".indices", {nonzeros + (wrong == 2 ? 1 : 0), 2}, [&, i = std::size_t{0}]() mutable {
             return i < indices.size() ? indices[i++] : std::uint8_t{0};
@@ -136,8 +139,8 @@ void decode_any(Input& input) {
     if (wrong == 6) tensors.push_back(floats("other", {1}, real));
     const int threads = 1 + wrong % 3;
     InOrder executor;
-    Result<MeshDecoder> decoder =
-        MeshDecoder::create(Weights::from_tensors({{"format", "retinaface-mesh-2"}}, std::move(tensors)), Isa::automatic, &executor, threads);
+    Result<MeshDecoder> decoder = MeshDecoder::create(
+        Weights::from_tensors({{"format", "retinaface-mesh-2"}}, std::move(tensors)), Isa::automatic, &executor, threads);
     if (!decoder) return check_code(decoder.error());
     std::vector<float> latents(static_cast<std::size_t>(1 + input.below(9)) * 128);
     for (float& v : latents) v = input.left() > 0 ? input.real() : 0.5f;
@@ -205,7 +208,8 @@ void draw_any(Input& input) {
     if (input.byte() % 2 == 1)
         for (std::size_t i = 0; i < vertices.size(); ++i) colours.push_back(input.number());
     std::vector<std::int32_t> corners;
-    for (int i = 0; i < 3 * triangles; ++i) corners.push_back(input.byte() == 255 ? static_cast<int>(input.word()) : input.below(count));
+    for (int i = 0; i < 3 * triangles; ++i)
+        corners.push_back(input.byte() == 255 ? static_cast<int>(input.word()) : input.below(count));
     const MeshView mesh{vertices, corners, colours};
     const Result<const Rendering*> drawn = rasteriser.try_render(mesh, projection, width, height, {}, options),
                                    expected = reference.try_render(mesh, projection, width, height, {}, options);

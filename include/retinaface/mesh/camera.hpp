@@ -37,29 +37,36 @@ struct Camera {
     std::array<float, 3> target{0, 0, 0};
     float focal_length = 500;
 
-    /// Throws Error (invalid_argument): location and target coincide or are not finite, the view is along `up`, or the focal length is
-    /// not positive.
-    Projection projection(int width, int height) const {
-        const detail::Vec3 from{static_cast<double>(location[0]), static_cast<double>(location[1]),
-                                static_cast<double>(location[2])};
-        const detail::Vec3 to{static_cast<double>(target[0]), static_cast<double>(target[1]), static_cast<double>(target[2])};
-        const detail::Vec3 back = detail::difference(from, to);
-        const double distance = detail::length(back);
-        const double focal = static_cast<double>(focal_length);
-        if (!(distance > 1e-9 && distance < 1e12))
+    /// From location to target.
+    double distance() const { return detail::length(detail::difference(as_vector(location), as_vector(target))); }
+
+    /// Rows: the image's right, up, and out of it, in the mesh's space. Throws Error (invalid_argument): location and target coincide or are
+    /// not finite, or the view is along `up`.
+    detail::Mat3 rotation() const {
+        const double far = distance();
+        if (!(far > 1e-9 && far < 1e12))
             detail::raise(Error(ErrorCode::invalid_argument, "camera: location and target coincide or are not finite"));
-        if (!(focal > 0 && focal < 1e12))
-            detail::raise(
-                Error(ErrorCode::invalid_argument, "camera: focal length must be positive, found " + std::to_string(focal)));
-        const detail::Vec3 z = detail::scaled(back, 1 / distance);
+        const detail::Vec3 z = detail::scaled(detail::difference(as_vector(location), as_vector(target)), 1 / far);
         const detail::Vec3 side = detail::cross({0, 1, 0}, z);
         const double side_length = detail::length(side);
         if (!(side_length > 1e-6))
             detail::raise(Error(ErrorCode::invalid_argument, "camera: looks along the up direction (0, 1, 0)"));
         const detail::Vec3 x = detail::scaled(side, 1 / side_length), y = detail::cross(z, x);
+        return {x[0], x[1], x[2], y[0], y[1], y[2], z[0], z[1], z[2]};
+    }
+
+    /// Throws Error (invalid_argument): as rotation(), or the focal length is not positive.
+    Projection projection(int width, int height) const {
+        const detail::Vec3 from = as_vector(location);
+        const detail::Mat3 axes = rotation();
+        const double focal = static_cast<double>(focal_length);
+        if (!(focal > 0 && focal < 1e12))
+            detail::raise(
+                Error(ErrorCode::invalid_argument, "camera: focal length must be positive, found " + std::to_string(focal)));
+        const detail::Vec3 x{axes[0], axes[1], axes[2]}, y{axes[3], axes[4], axes[5]}, z{axes[6], axes[7], axes[8]};
         Projection p;
         p.perspective = true;
-        p.near = static_cast<float>(0.01 * distance);
+        p.near = static_cast<float>(0.01 * distance());
         const detail::Vec3 depth = detail::scaled(z, -1);
         const auto put = [&](std::size_t row, const detail::Vec3& axis, double centre, double sign) {
             const detail::Vec3 v = detail::sum(detail::scaled(axis, sign * focal), detail::scaled(depth, centre));
@@ -74,6 +81,11 @@ struct Camera {
     }
     Result<Projection> try_projection(int width, int height) const noexcept {
         return detail::as_result([&] { return projection(width, height); });
+    }
+
+private:
+    static detail::Vec3 as_vector(const std::array<float, 3>& v) {
+        return {static_cast<double>(v[0]), static_cast<double>(v[1]), static_cast<double>(v[2])};
     }
 };
 

@@ -105,8 +105,8 @@ private:
 ///
 /// Rows are made in blocks in a wave over the terms: term k is made as far as term k + 1 will look in this step, and the dense products of
 /// all terms end the step. Terms live in rings of as many rows as a step looks back: with vertices in an order of small bandwidth they stay
-/// in the second cache. Threads make bands of rows, each with a wave of its own that begins where its first rows look. Where few
-/// features leave many (the last layer), Clenshaw's form: the dense products first, the recurrence on the outputs.
+/// in the second cache. Threads make bands of rows, each with a wave of its own. Where few features leave many (the last layer), Clenshaw's
+/// form: the dense products first, the recurrence on the outputs.
 class ChebConv {
 public:
     static constexpr int kMostFeatures = 64, kMostTerms = kernels::kChebTerms, kMostFaces = 8;
@@ -172,8 +172,9 @@ public:
             int done[kMostTerms], need[kMostTerms];
             done[terms_ - 1] = begin;
             for (int stage = terms_ - 1; stage > 0; --stage) done[stage - 1] = low_[group_of(done[stage])];
-            while (done[terms_ - 1] < end) {
-                need[terms_ - 1] = std::min(done[terms_ - 1] + kBlock, end);
+            // The wave begins where the first term does, before the band: what its first rows look at, made at once, would not fit the rings.
+            for (int row = done[0]; done[terms_ - 1] < end; row += kBlock) {
+                need[terms_ - 1] = std::min(row + kBlock, end);
                 for (int stage = terms_ - 1; stage > 0; --stage) need[stage - 1] = high_[group_of(need[stage] - 1)];
                 for (int stage = 0; stage < terms_; ++stage) {
                     const bool last = stage + 1 == terms_;

@@ -21,17 +21,22 @@ namespace detail {
 class MeshFile {
 public:
     explicit MeshFile(const Weights& weights) : weights_(weights) {
-        if (weights.metadata("format") != "retinaface-mesh-2")
-            fail("expected format retinaface-mesh-2, found " + weights.metadata("format"));
+        const std::string* const format = weights.find_metadata("format");
+        if (format == nullptr || *format != "retinaface-mesh-2")
+            fail("expected format retinaface-mesh-2, found " + (format == nullptr ? "none" : *format));
     }
 
     bool has(const std::string& name) const { return weights_.find(name) != nullptr; }
 
-    /// -1 in `shape`: any size.
-    const Tensor& floats(const std::string& name, const std::vector<std::int64_t>& shape) {
+    struct Floats {
+        std::vector<std::int64_t> shape;
+        std::vector<float> values;
+    };
+    /// -1 in `shape`: any size. The values may still be in the file.
+    Floats floats(const std::string& name, const std::vector<std::int64_t>& shape) {
         const Tensor& tensor = take(name, shape);
         if (tensor.dtype == Tensor::Dtype::u8) fail("tensor '" + name + "': expected F32 or F16, found U8");
-        return tensor;
+        return {tensor.shape, weights_.values(tensor)};
     }
 
     /// Numbers of one byte.
@@ -117,15 +122,19 @@ public:
     static constexpr int kLatent = 128, kOutputs = 6;
 
     /// Throws Error (bad_format, mismatch): the file breaks the format, naming the tensor, what was expected and what was found;
-    /// (unsupported): no such instruction set. `executor` (may be nullptr) is used by `threads` threads and outlives the decoder.
+    /// (unsupported): no such instruction set; (invalid_argument): `threads` outside 1..kMaxThreads. `executor` (may be nullptr) is used by
+    /// `threads` threads and outlives the decoder.
     explicit MeshDecoder(const Weights& weights, Isa isa = Isa::automatic, Executor* executor = nullptr, int threads = 1)
         : isa_(kernels::checked(isa)), kernels_(kernels::find<kernels::GraphConv>(isa_)), parallel_(executor, threads) {
+        if (threads < 1 || threads > kMaxThreads)
+            detail::raise(Error(ErrorCode::invalid_argument, "mesh: threads must be 1.." + std::to_string(kMaxThreads) +
+                                                                 ", found " + std::to_string(threads)));
         detail::MeshFile file(weights);
         int levels = 0;
         while (levels < kMostLevels && file.has("level" + std::to_string(levels) + ".weight")) ++levels;
         if (levels == 0) detail::MeshFile::fail("tensor 'level0.weight': expected at least one level, found none");
 
-        const Tensor& fc = file.floats("fc.weight", {-1, -1, kLatent});
+        const detail::MeshFile::Floats fc = file.floats("fc.weight", {-1, -1, kLatent});
         if (fc.shape[0] < 1 || fc.shape[0] > static_cast<std::int64_t>(detail::MeshFile::kMostVertices) || fc.shape[1] < 1 ||
             fc.shape[1] > ChebConv::kMostFeatures)
             detail::MeshFile::fail("tensor 'fc.weight': expected 1.." + std::to_string(detail::MeshFile::kMostVertices) +
@@ -148,17 +157,17 @@ public:
                 detail::MeshFile::fail("tensor '" + name + ".laplacian.counts': expected " + std::to_string(upsample.rows) +
                                        " rows, found " + std::to_string(finest.rows));
             vertices = finest.rows;
-            const Tensor& weight = file.floats(name + ".weight", {-1, -1});
+            const detail::MeshFile::Floats weight = file.floats(name + ".weight", {-1, -1});
             const auto out = static_cast<int>(weight.shape[1]);
             const int terms = terms_of(weight, name + ".weight", features);
-            const std::vector<float>& bias = file.floats(name + ".bias", {out}).values;
+            const std::vector<float> bias = file.floats(name + ".bias", {out}).values;
             layers_.emplace_back(finest, upsample, features, out, terms, weight.values, bias, true, isa_);
             features = out;
         }
-        const Tensor& last = file.floats("last.weight", {-1, kOutputs});
+        const detail::MeshFile::Floats last = file.floats("last.weight", {-1, kOutputs});
         layers_.emplace_back(finest, Csr{}, features, +kOutputs, terms_of(last, "last.weight", features), last.values,
                              std::vector<float>{}, false, isa_);
-        const std::vector<float>& mean = file.floats("mean", {vertices, kOutputs}).values;
+        const std::vector<float> mean = file.floats("mean", {vertices, kOutputs}).values;
         mean_.assign(static_cast<std::size_t>(vertices) * kRow, 0.0f);
         for (std::size_t v = 0; v < static_cast<std::size_t>(vertices); ++v)
             std::copy_n(mean.begin() + static_cast<std::ptrdiff_t>(v * kOutputs), +kOutputs,
@@ -220,7 +229,7 @@ private:
     static constexpr int kRow = ChebConv::channels(kOutputs);
     static constexpr std::size_t kMostMeshes = 4096;
 
-    static int terms_of(const Tensor& weight, const std::string& name, int features) {
+    static int terms_of(const detail::MeshFile::Floats& weight, const std::string& name, int features) {
         const std::int64_t rows = weight.shape[0], out = weight.shape[1];
         if (rows < features || rows % features != 0 || rows / features > ChebConv::kMostTerms || out < 1 ||
             out > ChebConv::kMostFeatures)

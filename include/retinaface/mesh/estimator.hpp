@@ -18,12 +18,14 @@ RETINAFACE_BEGIN_NAMESPACE
 struct Mesh {
     Span<const float> vertices3d;  ///< [n][3] in the model's space and unit, without the pose
     Span<const float>
-        projected;  ///< [n][3]: x, y in pixels of the image, z in the same unit, nearer smaller, 0 at the five points' middle
+        projected;  ///< [n][3]: x, y in pixels of the image, z in the same unit, nearer smaller, 0 at the five points' middle (of a dense
+                    ///< head: at its camera's target)
     Pose pose;
     std::array<std::array<float, 3>, 68> landmarks68{};  ///< as `projected`, in the order of iBUG
-    Span<const float> colours;  ///< [n][3], 0..1: the image's at the vertices; outside of it the model's albedo
-    Span<const float> latent;   ///< [128]
-    Projection projection;      ///< from vertices3d to projected; what Rasteriser::render takes
+    Span<const float>
+        colours;  ///< [n][3], 0..1: the image's at the vertices; outside of it, and of YUV images, the model's albedo
+    Span<const float> latent;  ///< [128]
+    Projection projection;     ///< from vertices3d to projected; what Rasteriser::render takes
     float residual = 0;  ///< of the points fitted to (five, or the refiner's 68), root mean square, pixels; 0 from a dense head
 };
 
@@ -31,8 +33,8 @@ struct Mesh {
 struct DenseOutputs {
     std::array<float, 128> shape_texture{};
     Camera camera;
-    Light light;
-    Box crop;  ///< the part of the image that the camera's picture is, in pixels
+    Light light;  ///< for who draws the mesh: estimate() does not read it
+    Box crop;     ///< the part of the image that the camera's picture is, in pixels
 };
 
 /// Fits the mesh decoder's model to faces. One thread at a time; allocates nothing for a face of a size seen.
@@ -55,8 +57,16 @@ public:
             detail::MeshFile::fail("the file has no landmarks ('landmarks68.indices', 'five.mean', 'five.basis')");
         for (std::size_t i = 0; i < 5; ++i)
             for (std::size_t c = 0; c < 3; ++c) centre_[c] += static_cast<double>(decoder_.five_mean()[3 * i + c]) / kPoints;
-        for (std::size_t i = 0; i < kPoints; ++i)
+        double spread = 0, farthest = 0;
+        for (std::size_t i = 0; i < kPoints; ++i) {
             for (std::size_t c = 0; c < 3; ++c) mean_[i][c] = static_cast<double>(decoder_.five_mean()[3 * i + c]) - centre_[c];
+            spread += detail::dot(mean_[i], mean_[i]);
+            farthest = std::max(farthest, detail::length(mean_[i]));
+        }
+        if (!(spread > 1 && farthest < kDistance / 2))
+            detail::MeshFile::fail(
+                "tensor 'five.mean': expected points of a head in centimetres, found points that coincide or lie " +
+                std::to_string(farthest) + " from their middle");
     }
 
     /// With a refiner: `refiner` is its weights file. Throws Error as LandmarkRefiner's constructor, too. Decodes some meshes (50 ms) to see
@@ -80,12 +90,15 @@ public:
     /// are not finite or coincide.
     Pose estimate_pose(const std::array<Point, 5>& landmarks) { return pose_of(fit(landmarks).rotation); }
 
-    /// Mesh from five points. `image` gives colours; a default ImageView: the model's albedo. Throws Error (invalid_argument): an image
-    /// that is no valid one; points that are not finite or coincide.
-    /// A refiner looks at `image` (points far from it are an error, too); with a default one the mesh is that of the five points.
-    const Mesh& estimate(const ImageView& image, const Face& face) {
+    /// Mesh from five points, in pixels of `image` turned by `rotation` (what detect() was told; not `automatic`: Workspace::rotation()
+    /// says what became of it). `image` gives colours; a default ImageView: the model's albedo. Throws Error (invalid_argument): an image
+    /// or a rotation that is no valid one; points that are not finite or coincide.
+    /// A refiner looks at `image` if one of the points lies in it, and its landmarks count if they improve the fit; else the mesh is that of
+    /// the five points.
+    const Mesh& estimate(const ImageView& image, const Face& face, Rotation rotation = Rotation::none) {
         Fit f = fit(face.landmarks);
-        if (refiner_ && image.data != nullptr) f = refit(f, refiner_->locate(image, face.landmarks));
+        if (refiner_ && shows_any(image, face.landmarks, rotation))
+            f = refit(f, refiner_->locate(image, face.landmarks, rotation));
         for (std::size_t i = 0; i < latent_.size(); ++i) latent_[i] = static_cast<float>(f.latent[i]);
         // Depth in pixels: centimetres times the scale, kDistance from the camera at the middle of the five points.
         Projection p;
@@ -100,51 +113,43 @@ public:
             p.rows[2][i] = static_cast<float>(depth[i]);
         }
         p.near = static_cast<float>(0.01 * f.scale * kDistance);
-        finish(p, pose_of(f.rotation), image, static_cast<float>(f.scale * kDistance));
+        finish(p, pose_of(f.rotation), image, rotation, static_cast<float>(f.scale * kDistance));
         mesh_.residual = static_cast<float>(f.residual);
         return mesh_;
     }
-    Result<const Mesh*> try_estimate(const ImageView& image, const Face& face) noexcept {
-        return detail::as_result([&] { return &estimate(image, face); });
+    Result<const Mesh*> try_estimate(const ImageView& image, const Face& face, Rotation rotation = Rotation::none) noexcept {
+        return detail::as_result([&] { return &estimate(image, face, rotation); });
     }
 
     Result<Pose> try_estimate_pose(const std::array<Point, 5>& landmarks) noexcept {
         return detail::as_result([&] { return estimate_pose(landmarks); });
     }
 
-    /// Mesh from a dense head's outputs. Throws Error (invalid_argument): outputs that are not finite, a camera that sees nothing, an empty
+    /// Mesh from a dense head's outputs; `image` and `rotation` as above. Throws Error (invalid_argument): outputs that are not finite, a camera that sees nothing, an empty
     /// crop, an image that is no valid one.
-    const Mesh& estimate(const ImageView& image, const DenseOutputs& outputs) {
+    const Mesh& estimate(const ImageView& image, const DenseOutputs& outputs, Rotation rotation = Rotation::none) {
         const Box& crop = outputs.crop;
         const float width = crop.x2 - crop.x1, height = crop.y2 - crop.y1;
         if (!(width > 0 && height > 0 && width < 1e6f && height < 1e6f && std::abs(crop.x1) < 1e6f && std::abs(crop.y1) < 1e6f))
             detail::raise(Error(ErrorCode::invalid_argument, "mesh: the crop is empty or not finite"));
         latent_ = outputs.shape_texture;
-        // A crop's sides need not be whole: the principal point is set after the camera is.
+        // A crop's sides need not be whole: the principal point is set after the camera is. Depth in pixels, as at the camera's target.
         Projection p = outputs.camera.projection(0, 0);
+        const detail::Mat3 turned = outputs.camera.rotation();
+        const float scale = static_cast<float>(static_cast<double>(outputs.camera.focal_length) / outputs.camera.distance());
+        p.near *= scale;
         for (std::size_t i = 0; i < 4; ++i) {
+            for (std::size_t row = 0; row < 3; ++row) p.rows[row][i] *= scale;
             p.rows[0][i] += (crop.x1 + 0.5f * width) * p.rows[2][i];
             p.rows[1][i] += (crop.y1 + 0.5f * height) * p.rows[2][i];
         }
-        detail::Mat3 rotation{};
-        const Camera& camera = outputs.camera;
-        const detail::Vec3 back{static_cast<double>(camera.location[0] - camera.target[0]),
-                                static_cast<double>(camera.location[1] - camera.target[1]),
-                                static_cast<double>(camera.location[2] - camera.target[2])};
-        const detail::Vec3 z = detail::scaled(back, 1 / detail::length(back));
-        const detail::Vec3 side = detail::cross({0, 1, 0}, z);
-        const detail::Vec3 x = detail::scaled(side, 1 / detail::length(side)), y = detail::cross(z, x);
-        for (std::size_t i = 0; i < 3; ++i) {
-            rotation[i] = x[i];
-            rotation[3 + i] = y[i];
-            rotation[6 + i] = z[i];
-        }
-        finish(p, pose_of(rotation), image, static_cast<float>(detail::length(back)));
+        finish(p, pose_of(turned), image, rotation, outputs.camera.focal_length);
         mesh_.residual = 0;
         return mesh_;
     }
-    Result<const Mesh*> try_estimate(const ImageView& image, const DenseOutputs& outputs) noexcept {
-        return detail::as_result([&] { return &estimate(image, outputs); });
+    Result<const Mesh*> try_estimate(const ImageView& image, const DenseOutputs& outputs,
+                                     Rotation rotation = Rotation::none) noexcept {
+        return detail::as_result([&] { return &estimate(image, outputs, rotation); });
     }
 
 private:
@@ -203,7 +208,7 @@ private:
         return damp;
     }
 
-    /// In place: the lower triangle L of a = L L^T; `size` <= kRows.
+    /// In place: the lower triangle L of a = L L^T.
     template <std::size_t N>
     static void cholesky(std::array<std::array<double, N>, N>& a) {
         for (std::size_t i = 0; i < N; ++i) {
@@ -282,7 +287,7 @@ private:
         return f;
     }
 
-    Fit fit(const std::array<Point, 5>& points) const {
+    Fit fit(const std::array<Point, 5>& points) {
         for (const Point& p : points)
             if (!(std::abs(p.x) < 1e7f && std::abs(p.y) < 1e7f))
                 detail::raise(Error(ErrorCode::invalid_argument, "mesh: the five points are not finite or far away"));
@@ -319,20 +324,6 @@ private:
                 covariance[a][a] += noise * noise;
             }
             cholesky(covariance);
-            std::array<double, kRows> white = residual;
-            solve(covariance, white, false);
-            std::array<std::array<double, kRows>, kCamera> white_jacobian = jacobian;
-            std::array<std::array<double, kCamera>, kCamera> normal{};
-            std::array<double, kCamera> change{};
-            for (std::size_t a = 0; a < kCamera; ++a) {
-                solve(covariance, white_jacobian[a], false);
-                for (std::size_t i = 0; i < kRows; ++i) change[a] += white_jacobian[a][i] * white[i];
-                for (std::size_t b = 0; b <= a; ++b)
-                    for (std::size_t i = 0; i < kRows; ++i) normal[a][b] += white_jacobian[a][i] * white_jacobian[b][i];
-            }
-            for (std::size_t a = 0; a < kCamera; ++a) normal[a][a] *= 1 + 1e-9;
-            cholesky(normal);
-            solve(normal, change, true);
             // The last step leaves the camera and takes z.
             if (step + 1 == kSteps) {
                 std::array<double, kRows> weighted = residual;
@@ -348,6 +339,20 @@ private:
                 f.residual = std::sqrt(squares / kRows);
                 break;
             }
+            std::array<double, kRows> white = residual;
+            solve(covariance, white, false);
+            std::array<std::array<double, kRows>, kCamera> white_jacobian = jacobian;
+            std::array<std::array<double, kCamera>, kCamera> normal{};
+            std::array<double, kCamera> change{};
+            for (std::size_t a = 0; a < kCamera; ++a) {
+                solve(covariance, white_jacobian[a], false);
+                for (std::size_t i = 0; i < kRows; ++i) change[a] += white_jacobian[a][i] * white[i];
+                for (std::size_t b = 0; b <= a; ++b)
+                    for (std::size_t i = 0; i < kRows; ++i) normal[a][b] += white_jacobian[a][i] * white_jacobian[b][i];
+            }
+            for (std::size_t a = 0; a < kCamera; ++a) normal[a][a] *= 1 + 1e-9;
+            cholesky(normal);
+            solve(normal, change, true);
             advance(f, change.data());
         }
         return f;
@@ -384,8 +389,26 @@ private:
         return p;
     }
 
-    /// Camera and the first numbers of z from 68 landmarks, begun at the fit to five: Gauss-Newton with z's prior.
-    Fit refit(Fit f, const std::array<Point, kLandmarks>& points) const {
+    /// How far a landmark of the model lies from that point, as a standard deviation, in pixels.
+    static double noise_of(const Fit& f, std::size_t landmark) { return (landmark < kJaw ? kJawNoise : kRefinedNoise) * f.scale; }
+
+    /// What refit() makes small: squares of the landmarks' distances over their noise in `pixels` (a scale that compares two fits), and of z.
+    double cost(const Fit& f, const std::array<Point, kLandmarks>& points, const Fit& pixels) const {
+        double sum = 0;
+        for (std::size_t i = 0; i < kLandmarks; ++i) {
+            const Look look(f, landmark(f, i));
+            const double x = static_cast<double>(points[i].x) - look.x, y = static_cast<double>(points[i].y) - look.y;
+            const double noise = noise_of(pixels, i);
+            sum += (x * x + y * y) / (noise * noise);
+        }
+        for (std::size_t k = 0; k < kRefined; ++k) sum += f.latent[k] * f.latent[k];
+        return sum;
+    }
+
+    /// Camera and the first numbers of z from 68 landmarks, begun at the fit to five: Gauss-Newton with z's prior. Where that ends worse than it
+    /// began, the fit to five.
+    Fit refit(const Fit& begin, const std::array<Point, kLandmarks>& points) const {
+        Fit f = begin;
         std::fill(f.latent.begin() + kRefined, f.latent.end(), 0.0);
         for (int step = 0; step < kRefinedSteps; ++step) {
             System normal{};
@@ -396,7 +419,7 @@ private:
             }
             for (std::size_t i = 0; i < kLandmarks; ++i) {
                 const Look look(f, landmark(f, i));
-                const double noise = (i < kJaw ? kJawNoise : kRefinedNoise) * f.scale, weight = 1 / (noise * noise);
+                const double noise = noise_of(f, i), weight = 1 / (noise * noise);
                 const double x = static_cast<double>(points[i].x) - look.x, y = static_cast<double>(points[i].y) - look.y;
                 std::array<double, kUnknowns> by_x, by_y;
                 const std::array<double, kCamera> x_by_camera = look.x_by_camera(), y_by_camera = look.y_by_camera();
@@ -420,6 +443,7 @@ private:
             for (std::size_t k = 0; k < kRefined; ++k)
                 f.latent[k] = std::clamp(f.latent[k] + damp * change[kCamera + k], -kMostDeviations, kMostDeviations);
         }
+        if (!(cost(f, points, begin) < cost(begin, points, begin))) return begin;
         double squares = 0;
         for (std::size_t i = 0; i < kLandmarks; ++i) {
             const Look look(f, landmark(f, i));
@@ -431,9 +455,13 @@ private:
     }
 
     /// `middle`: the depth that `projected` calls 0.
-    void finish(const Projection& projection, const Pose& pose, const ImageView& image, float middle) {
+    void finish(const Projection& projection, const Pose& pose, const ImageView& image, Rotation rotation, float middle) {
         const bool coloured = image.data != nullptr;
         if (coloured) validate(image);
+        if (rotation != Rotation::none && rotation != Rotation::clockwise_90 && rotation != Rotation::clockwise_180 &&
+            rotation != Rotation::clockwise_270)
+            detail::raise(Error(ErrorCode::invalid_argument,
+                                "mesh: rotation must be 0, 90, 180 or 270, found " + std::to_string(static_cast<int>(rotation))));
         const DecodedMesh decoded = decoder_.decode({latent_.data(), latent_.size()})[0];
         const std::size_t n = decoded.vertices.size() / 3;
         projected_.resize(3 * n);
@@ -443,7 +471,7 @@ private:
             std::array<float, 3> p = projection(v[0], v[1], v[2]);
             p[2] -= middle;
             std::copy(p.begin(), p.end(), projected_.data() + 3 * i);
-            if (coloured && !is_yuv(image.format)) sample(image, p[0], p[1], colours_.data() + 3 * i);
+            if (coloured && !is_yuv(image.format)) sample(image, rotation, {p[0], p[1]}, colours_.data() + 3 * i);
             for (std::size_t c = 0; c < 3; ++c) colours_[3 * i + c] = std::clamp(colours_[3 * i + c], 0.0f, 1.0f);
         }
         mesh_.vertices3d = decoded.vertices;
@@ -456,11 +484,28 @@ private:
             std::copy_n(projected_.data() + 3 * decoder_.landmarks68()[i], 3, mesh_.landmarks68[i].begin());
     }
 
-    /// The pixel at (x, y) where there is one.
-    static void sample(const ImageView& image, float x, float y, float* colour) {
-        if (!(x >= 0 && y >= 0 && x < static_cast<float>(image.width) && y < static_cast<float>(image.height))) return;
+    /// Where a place of the turned image lies in the stored one; false: outside of it.
+    static bool in_stored(const ImageView& image, Rotation rotation, Point& p) {
+        const float x = p.x, y = p.y, width = static_cast<float>(image.width), height = static_cast<float>(image.height);
+        switch (rotation) {
+            case Rotation::clockwise_90: p = {y, height - x}; break;
+            case Rotation::clockwise_180: p = {width - x, height - y}; break;
+            case Rotation::clockwise_270: p = {width - y, x}; break;
+            default: break;
+        }
+        return p.x >= 0 && p.y >= 0 && p.x < width && p.y < height;
+    }
+
+    static bool shows_any(const ImageView& image, std::array<Point, 5> points, Rotation rotation) {
+        return image.data != nullptr &&
+               std::any_of(points.begin(), points.end(), [&](Point p) { return in_stored(image, rotation, p); });
+    }
+
+    /// The pixel at a place of the turned image, where there is one.
+    static void sample(const ImageView& image, Rotation rotation, Point place, float* colour) {
+        if (!in_stored(image, rotation, place)) return;
         const int bytes = bytes_per_pixel(image.format);
-        const std::uint8_t* const p = image.row(static_cast<int>(y)) + static_cast<int>(x) * bytes;
+        const std::uint8_t* const p = image.row(static_cast<int>(place.y)) + static_cast<int>(place.x) * bytes;
         const bool bgr = image.format == PixelFormat::bgr8 || image.format == PixelFormat::bgra8;
         for (int c = 0; c < 3; ++c) colour[c] = static_cast<float>(p[bytes < 3 ? 0 : bgr ? 2 - c : c]) / 255.0f;
     }
@@ -468,7 +513,7 @@ private:
     MeshDecoder decoder_;
     detail::Vec3 centre_{};                     ///< of the mean mesh's five points
     std::array<detail::Vec3, kPoints> mean_{};  ///< the five points around it
-    mutable std::vector<double> moved_;
+    std::vector<double> moved_;
     std::optional<LandmarkRefiner> refiner_;
     std::vector<detail::Vec3> landmark_mean_, landmark_basis_;  ///< [68], [68][kRefined]
     std::array<float, kLatent> latent_{};

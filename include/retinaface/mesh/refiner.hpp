@@ -89,12 +89,13 @@ public:
         return detail::as_result([&] { return LandmarkRefiner(weights, isa); });
     }
 
-    /// In pixels of `image`. Throws Error (invalid_argument): an image that is no valid one; points that are not finite, coincide or lie
-    /// far from the image.
-    std::array<Point, kPoints> locate(const ImageView& image, const std::array<Point, 5>& five) {
+    /// In pixels of `image` turned by `rotation`, as `five` are. Throws Error (invalid_argument): an image or a rotation that is no valid
+    /// one; points that are not finite, coincide, or lie 1e9 pixels away. (Beside the image it sees black, and finds what it makes of that.)
+    std::array<Point, kPoints> locate(const ImageView& image, const std::array<Point, 5>& five,
+                                      Rotation rotation = Rotation::none) {
         // The aligner's pixels have their centres at whole numbers, a Point's at halves.
         const Similarity to_crop = estimate_similarity(five, kTemplate);
-        const AlignedCrop crop = aligner_.warp(image, with_whole_centres(to_crop));
+        const AlignedCrop crop = aligner_.warp(image, with_whole_centres(to_crop), rotation);
         alignas(64) float out[models::Landmarks68::kOutputs];
         network_->run(crop.image, kernels_, out);
         const Similarity back = to_crop.inverse();
@@ -104,8 +105,9 @@ public:
                 back(Point{network_->mean[2 * i] + kUnit * out[2 * i], network_->mean[2 * i + 1] + kUnit * out[2 * i + 1]});
         return points;
     }
-    Result<std::array<Point, kPoints>> try_locate(const ImageView& image, const std::array<Point, 5>& five) noexcept {
-        return detail::as_result([&] { return locate(image, five); });
+    Result<std::array<Point, kPoints>> try_locate(const ImageView& image, const std::array<Point, 5>& five,
+                                                  Rotation rotation = Rotation::none) noexcept {
+        return detail::as_result([&] { return locate(image, five, rotation); });
     }
 
 private:
@@ -144,9 +146,10 @@ private:
         }
 
         static const Weights& checked(const Weights& weights) {
-            if (weights.metadata("format") != "retinaface-refiner-2")
-                detail::raise(Error(ErrorCode::mismatch,
-                                    "refiner: expected format retinaface-refiner-2, found " + weights.metadata("format")));
+            const std::string* const format = weights.find_metadata("format");
+            if (format == nullptr || *format != "retinaface-refiner-2")
+                detail::raise(Error(ErrorCode::mismatch, "refiner: expected format retinaface-refiner-2, found " +
+                                                             (format == nullptr ? "none" : *format)));
             return weights;
         }
     };

@@ -48,9 +48,12 @@ public:
     Result<void> finish() const {
         if (mistake_ != nullptr) return *mistake_;
         for (const Tensor& tensor : weights_.tensors())
-            if (taken_.count(tensor.name) == 0 && tensor.name.rfind("selftest.", 0) != 0)
-                return Error(ErrorCode::mismatch, "weights: tensor '" + tensor.name + "' does not belong to architecture " +
-                                                      weights_.metadata("architecture"));
+            if (taken_.count(tensor.name) == 0 && tensor.name.rfind("selftest.", 0) != 0) {
+                const std::string* const architecture = weights_.find_metadata("architecture");
+                return Error(ErrorCode::mismatch,
+                             "weights: tensor '" + tensor.name + "' does not belong to " +
+                                 (architecture == nullptr ? "the network" : "architecture " + *architecture));
+            }
         return {};
     }
 

@@ -1,0 +1,43 @@
+// Files that tests write.
+#pragma once
+
+#include <cstdint>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <string>
+#include <system_error>
+
+#include "retinaface/weights/embedded.hpp"
+
+namespace retinaface_test {
+
+/// A file in the temporary folder, removed at the end.
+struct TemporaryFile {
+    std::filesystem::path path;
+    explicit TemporaryFile(const std::vector<unsigned char>& bytes) {
+        path = std::filesystem::temp_directory_path() /
+               ("retinaface_test_" +
+                std::to_string(std::hash<std::string>{}(std::to_string(reinterpret_cast<std::uintptr_t>(this)) +
+                                                        std::to_string(std::clock()))));
+        std::ofstream(path, std::ios::binary)
+            .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+    }
+    ~TemporaryFile() {
+        std::error_code ignored;
+        std::filesystem::remove(path, ignored);
+    }
+    TemporaryFile(const TemporaryFile&) = delete;
+    TemporaryFile& operator=(const TemporaryFile&) = delete;
+};
+
+/// The bytes of an embedded file; none where it is not base64.
+inline std::vector<unsigned char> bytes_of(const retinaface::embedded::EmbeddedFile& file) {
+    std::vector<unsigned char> bytes;
+    for (std::size_t i = 0; i < file.chunk_count; ++i)
+        if (!retinaface::detail::decode_base64(file.chunks[i], bytes)) return {};
+    return bytes;
+}
+
+}  // namespace retinaface_test
