@@ -71,12 +71,16 @@ def main(arguments: List[str]) -> None:
     parser.add_argument("folder", type=Path)
     options = parser.parse_args(arguments)
     if options.set == "wider":
-        for split in ("val", "train"):
-            if (options.folder / f"wider_face_{split}.mat").exists():
-                print(*convert_wider(options.folder, split), sep="\n")
+        splits = [split for split in ("val", "train") if (options.folder / f"wider_face_{split}.mat").exists()]
+        if not splits:
+            parser.error(f"{options.folder}: expected wider_face_val.mat or wider_face_train.mat, found neither")
+        for split in splits:
+            print(*convert_wider(options.folder, split), sep="\n")
     else:
-        for line in convert_aflw2000(options.folder):
-            print(line)
+        lines = list(convert_aflw2000(options.folder))
+        if not lines:
+            parser.error(f"{options.folder}: expected .mat files, found none")
+        print(*lines, sep="\n")
 
 
 if __name__ == "__main__":

@@ -213,6 +213,26 @@ def test_resumed_names_of_files(folder: Path, tmp_path: Path) -> None:
         assert {p.name: p.read_bytes() for p in (tmp_path / command_).iterdir()} == files
 
 
+@pytest.mark.skipif(TRIMMED, reason="real faces take too long here")
+def test_resumed_names_of_meshes(tmp_path: Path) -> None:
+    face = Image.open(ASTRONAUT).convert("RGB").crop((150, 30, 300, 200))
+    inputs = []
+    for k in range(2):
+        (tmp_path / f"in{k}").mkdir()
+        inputs.append(tmp_path / f"in{k}" / "a.png")
+        face.resize((150 + 30 * k, 170 + 34 * k)).save(inputs[-1])
+    whole, out = tmp_path / "mesh.jsonl", tmp_path / "out"
+    arguments = ["mesh", "--json", whole, "--obj", out, "--ply", out, "--draw", out, *inputs]
+    run(*arguments)
+    text = whole.read_bytes()
+    files = {p.name: p.read_bytes() for p in out.iterdir()}
+    assert sorted(files) == ["a.png", "a_0.obj", "a_0.ply", "a_0_2.obj", "a_0_2.ply", "a_2.png"]
+    whole.write_bytes(text.splitlines(True)[0])
+    run(*arguments, "--resume")
+    assert whole.read_bytes() == text
+    assert {p.name: p.read_bytes() for p in out.iterdir()} == files
+
+
 @pytest.mark.skipif("RETINAFACE_EMULATED" in os.environ, reason="too slow under emulation")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_killed_and_resumed(folder: Path, tmp_path: Path, how: signal.Signals) -> None:

@@ -275,7 +275,20 @@ def test_usage(arguments: Any) -> None:
     done = run(*arguments)
     assert done.returncode == 2
     assert done.stdout == b""
-    assert done.stderr
+    assert is_one_line(done.stderr.decode())
+
+
+def test_usage_says_what_was_expected() -> None:
+    for arguments, words in (
+        (["batch"], "retinaface: expected one of align, detect, evaluate, info, mesh, video, found 'batch' (retinaface --help)"),
+        (["evaluate"], "retinaface: expected one of faces, wider, landmarks, dense, verify, found none (retinaface evaluate --help)"),
+        (["detect", "--score=\x1b[31m", "x"], "expected a number from 0 to 1, found '\\x1b[31m'"),
+        (["detect", "--size", "640", "x"], "--size: expected WIDTHxHEIGHT in pixels, as in 640x480, found '640'"),
+        (["detect", "--min-face", "50", "--max-face", "40", "x"], "--max-face: expected at least --min-face (50), found 40"),
+    ):
+        done = run(*arguments)
+        assert done.returncode == 2 and words in done.stderr.decode(), done.stderr
+        assert is_one_line(done.stderr.decode())
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["detect", "--help"], ["info", "--help"]], ids=" ".join)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Dict
 
 import pytest
-from conftest import ASTRONAUT, MODEL, command, run
+from conftest import ASTRONAUT, MODEL, ROOT, command, run
 from PIL import Image
 
 
@@ -40,6 +42,17 @@ def without_hash(data: bytes) -> bytearray:
     header["__metadata__"]["format"] = "retinaface-weights-1"
     text = json.dumps(header).encode()
     return bytearray(len(text).to_bytes(8, "little") + text + data[8 + length :])
+
+
+def test_other_files_of_the_library(tmp_path: Path) -> None:
+    for header, parameters in (("default_mesh.hpp", "mesh_decoder"), ("default_refiner.hpp", "landmarks68")):
+        text = (ROOT / "include" / "retinaface" / "weights" / header).read_text()
+        file = tmp_path / "other.safetensors"
+        file.write_bytes(b"".join(base64.b64decode(chunk) for chunk in re.findall(r'(?m)^    "([A-Za-z0-9+/=]+)",$', text)))
+        found = info(file)
+        assert found["architecture"] == parameters and found["hash"] == "fits" and "self-test" not in found
+        done = run("detect", "--model", file, ASTRONAUT)
+        assert done.returncode == 1 and f"format must be retinaface-weights-1 or -2, found '{found['format']}'" in done.stderr.decode()
 
 
 def test_damaged_weights(tmp_path: Path) -> None:

@@ -65,4 +65,4 @@ def test_refusals(arguments: list, picture: Path) -> None:
 
 
 def test_small_after_large_is_refused(picture: Path) -> None:
-    assert run("detect", "--model", MODEL, "--min-face", "50", "--max-face", "40", picture).returncode == 1
+    assert run("detect", "--model", MODEL, "--min-face", "50", "--max-face", "40", picture).returncode == 2

@@ -48,7 +48,9 @@ def test_refined() -> None:
 
 
 def test_files(tmp_path: Path) -> None:
-    mesh("--obj", tmp_path / "o", "--ply", tmp_path / "p", "--draw", tmp_path / "d", ASTRONAUT)
+    done = mesh("--obj", tmp_path / "o", "--ply", tmp_path / "p", "--draw", tmp_path / "d", "--json", "-", ASTRONAUT)
+    (face,) = json.loads(done.stdout)["faces"]
+    assert [face["obj"], face["ply"]] == [str(tmp_path / "o" / "astronaut_0.obj"), str(tmp_path / "p" / "astronaut_0.ply")]
     obj = (tmp_path / "o" / "astronaut_0.obj").read_text().splitlines()
     assert sum(line.startswith("v ") for line in obj) == 9409 and sum(line.startswith("f ") for line in obj) == 18461
     ply = (tmp_path / "p" / "astronaut_0.ply").read_text()

@@ -141,6 +141,23 @@ def test_usage(arguments: List[str]) -> None:
     assert run("video", *arguments, input=b"").returncode == 2
 
 
+def test_what_is_there_stays(tmp_path: Path) -> None:
+    """The stream itself, somebody's file and the lines are not written over by frames; an earlier Y4M is."""
+    stream, notes, drawn = tmp_path / "cam.mjpg", tmp_path / "notes.txt", tmp_path / "drawn.y4m"
+    stream.write_bytes(jpeg(frames(1)[0]))
+    notes.write_text("mine\n")
+    before = stream.read_bytes()
+    for output, word in ((["--draw", stream], "is read"), (["--json", stream], "is read"), (["--draw", notes], "holds something else")):
+        done = run("video", "--model", MODEL, *output, stream)
+        assert done.returncode == 1 and word in done.stderr.decode(), done.stderr
+        assert stream.read_bytes() == before and notes.read_text() == "mine\n"
+    done = run("video", "--model", MODEL, "--draw", drawn, "--json", drawn, stream)
+    assert done.returncode == 2 and not drawn.exists()
+    for _ in range(2):
+        assert run("video", "--model", MODEL, "--draw", drawn, stream).returncode == 0
+        assert drawn.read_bytes().startswith(b"YUV4MPEG2 ")
+
+
 # The embedded weights: real faces.
 
 

@@ -65,7 +65,7 @@ int run(const Arguments& arguments) {
     const Finder finder(arguments.detector, arguments.pictures);
     Records records(arguments.batch);
     OutputNames names(arguments.out, inputs.all());
-    for (const std::string& crop : records.existing.crops) names.take(crop);
+    for (const std::string& crop : records.existing.files) names.take(crop);
 
     return run_batch<std::vector<Crop>>(
         arguments.batch, inputs, records, finder.request(true),

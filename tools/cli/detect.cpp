@@ -67,7 +67,10 @@ Run add_detect(CLI::App& command) {
     add_batch_arguments(command, arguments->batch, true);
     command.add_option("--draw", arguments->draw, "Write <stem>.png with the faces drawn in, for every picture")
         ->type_name("DIR");
-    command.add_flag("--pose", arguments->pose, "Add each face's pose: yaw, pitch, roll in degrees (not to --csv)");
+    command.add_flag("--pose", arguments->pose,
+                     "Add each face's pose by its five points: yaw, pitch, roll in degrees, about 4, 8 and 4 off (not to --csv); "
+                     "mesh --refine "
+                     "is closer");
     return [arguments] { return run(*arguments); };
 }
 

@@ -49,7 +49,7 @@ int run(const std::string& path, bool layers) {
     const retinaface::Weights weights = retinaface::Weights::from_memory(bytes.data(), bytes.size());
 
     print("file", path.empty() ? "(the weights that come with the tool)" : path);
-    for (const char* key : {"architecture", "profile", "version", "source", "licence"}) {
+    for (const char* key : {"format", "architecture", "profile", "version", "source", "licence"}) {
         const auto found = weights.metadata().find(key);
         print(key, found != weights.metadata().end() ? printable(found->second) : "(not stated)");
     }
@@ -68,6 +68,12 @@ int run(const std::string& path, bool layers) {
     print("sha256", sha256(bytes.data(), bytes.size()));
     print("hash", weights.has_hash() ? "fits" : "none in the file: damage would go unseen (convert_weights.py adds one)");
     std::fflush(stdout);
+    if (const std::string* const format = weights.find_metadata("format");
+        format != nullptr && (*format == "retinaface-mesh-2" || *format == "retinaface-refiner-2")) {
+        if (layers)
+            throw retinaface::Error(retinaface::ErrorCode::unsupported, "--layers: expected a detector, found " + *format);
+        return kSuccess;
+    }
 
     const Detector detector = make_detector(weights, {});
     print("runs on", retinaface::to_string(detector.isa()));

@@ -15,6 +15,22 @@ std::string version() {
            std::to_string(retinaface::kVersionPatch);
 }
 
+/// What is wrong with the arguments; of a word that is no subcommand, which there are.
+std::string usage_error(const CLI::App& app, const CLI::ParseError& error) {
+    const CLI::App* asked = &app;
+    std::string name = app.get_name();
+    while (!asked->get_subcommands().empty()) {
+        asked = asked->get_subcommands().front();
+        name += " " + asked->get_name();
+    }
+    std::string known;
+    for (const CLI::App* command : asked->get_subcommands([](const CLI::App*) { return true; }))
+        known += (known.empty() ? "" : ", ") + command->get_name();
+    const std::vector<std::string> rest = asked->remaining();
+    const std::string found = rest.empty() ? "none" : "'" + rest.front() + "'";
+    return (known.empty() ? error.what() : "expected one of " + known + ", found " + found) + " (" + name + " --help)";
+}
+
 int run(int argc, char** argv) {
     CLI::App app("Faces and five landmarks in pictures, on the CPU.", "retinaface");
     app.set_version_flag("--version", version());
@@ -35,8 +51,11 @@ int run(int argc, char** argv) {
 
     try {
         app.parse(argc, argv);
+    } catch (const CLI::Success& asked) {  // --help, --version
+        return app.exit(asked);
     } catch (const CLI::ParseError& error) {
-        return app.exit(error) == 0 ? cli::kSuccess : cli::kUsage;
+        cli::complain(usage_error(app, error));
+        return cli::kUsage;
     }
     for (const Command& command : commands)
         if (command.app->parsed()) return command.run();

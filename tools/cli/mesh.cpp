@@ -148,6 +148,12 @@ int run(const Arguments& arguments) {
     open(obj, arguments.obj);
     open(ply, arguments.ply);
     open(draw, arguments.draw);
+    // As the earlier run named them. OutputNames hands out pictures' names, whose extension save() replaces.
+    for (const std::string& file : records.existing.files)
+        for (std::optional<OutputNames>* names : {&obj, &ply})
+            if (*names) (*names)->take(std::filesystem::path(file).replace_extension(".png").string());
+    for (const std::string& name : records.existing.found)
+        if (draw) draw->next(name);
     Pool<retinaface::MeshEstimator> estimators(
         [isa, &arguments] { return std::make_unique<retinaface::MeshEstimator>(make_mesh_estimator(isa, arguments.refine)); });
     Times times;
@@ -200,16 +206,19 @@ int run(const Arguments& arguments) {
             std::vector<FaceNote> notes;
             for (std::size_t i = 0; i < made.entries.size(); ++i) {
                 const Meshes::Entry& entry = made.entries[i];
-                const auto save = [&](std::optional<OutputNames>& names, const char* extension, const std::string& contents) {
+                notes.push_back(entry.note);
+                const auto save = [&](std::optional<OutputNames>& names, const char* kind, const std::string& contents) {
                     if (!names || contents.empty()) return;
-                    const std::string name = names->next(stem + "_" + std::to_string(i) + extension);
-                    write_file(std::filesystem::path(name).replace_extension(extension).string(), contents);
+                    const std::string extension = std::string(".") + kind;
+                    const std::string next = names->next(stem + "_" + std::to_string(i) + extension);
+                    const std::string path = std::filesystem::path(next).replace_extension(extension).string();
+                    write_file(path, contents);
+                    notes.back().json[kind] = path;
                 };
                 if (!entry.error.empty()) report("face " + std::to_string(i) + ": " + entry.error);
-                save(obj, ".obj", entry.obj);
-                save(ply, ".ply", entry.ply);
+                save(obj, "obj", entry.obj);
+                save(ply, "ply", entry.ply);
                 faces.push_back(entry.face);
-                notes.push_back(entry.note);
             }
             if (draw) write_file(draw->next(input.name), made.drawn);
             return record(arguments.batch.format(), input.name, facts, faces, notes);

@@ -1,6 +1,7 @@
 #include "model.hpp"
 
 #include <cstdio>
+#include <limits>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -74,7 +75,7 @@ std::pair<int, int> parse_sides(const std::string& text) {
     char rest = 0;
     const bool parsed = std::sscanf(text.c_str(), "%5dx%5d%c", &width, &height, &rest) == 2;
     if (!parsed || width < 1 || height < 1 || width > retinaface::kMaxSide || height > retinaface::kMaxSide)
-        throw CLI::ValidationError("size", "expected WIDTHxHEIGHT in pixels, as in 640x480, found '" + text + "'");
+        throw CLI::ValidationError("--size", "expected WIDTHxHEIGHT in pixels, as in 640x480, found '" + text + "'");
     return {width, height};
 }
 
@@ -93,7 +94,7 @@ void add_detector_arguments(CLI::App& command, DetectorArguments& arguments, con
     command.add_flag("--clip", options.clip, "Boxes end at the picture's edges");
     command.add_option("--max-faces", options.max_faces, "Report the best N faces only; 0: all")
         ->type_name("N")
-        ->check(CLI::NonNegativeNumber)
+        ->check(CLI::Range(0, std::numeric_limits<int>::max()))
         ->capture_default_str();
 
     const auto set_side = [&options](int side) { options.size = SizePolicy::longest_side(side); };
@@ -151,6 +152,12 @@ void add_detector_arguments(CLI::App& command, DetectorArguments& arguments, con
             ->excludes(max_side)
             ->excludes(size)
             ->excludes(shortest_side);
+
+    command.parse_complete_callback([&options] {
+        if (options.max_face > 0 && options.min_face > options.max_face)
+            throw CLI::ValidationError("--max-face", "expected at least --min-face (" + short_number(options.min_face) +
+                                                         "), found " + short_number(options.max_face));
+    });
 
     command.add_option("--threads", options.threads, "Threads a picture")
         ->type_name("N")

@@ -68,42 +68,35 @@ void refuse_overwriting(const std::vector<std::string>& written, const std::vect
         }
 }
 
-Lines::Lines(const std::string& path, const std::string& first, bool append) : name_(path) {
-    if (path.empty() || path == "-") {
-        name_ = "standard output";
-        file_.reset(stdout);
-        return;
-    }
+OpenFile open_own(const std::string& path, const std::string& first, bool append) {
+    if (path.empty() || path == "-") return OpenFile(stdout);
     struct stat status = {};
     if (stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
-        file_.reset(std::fopen(path.c_str(), "wb"));
-        if (file_ == nullptr) fail("cannot open");
-        return;
+        OpenFile file(std::fopen(path.c_str(), "wb"));
+        if (file == nullptr) fail(path);
+        return file;
     }
     // Not emptied before it is known to be ours.
     const int descriptor = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (descriptor < 0) fail("cannot open");
-    file_.reset(fdopen(descriptor, "r+b"));
-    if (file_ == nullptr) close(descriptor);
-    if (file_ == nullptr || fstat(descriptor, &status) != 0) fail("cannot open");
+    if (descriptor < 0) fail(path);
+    OpenFile file(fdopen(descriptor, "r+b"));
+    if (file == nullptr) close(descriptor);
+    if (file == nullptr || fstat(descriptor, &status) != 0) fail(path);
     if (status.st_size > 0) {
         std::string start(first.size(), '\0');
         const ssize_t count = pread(descriptor, start.data(), start.size(), 0);
         if (count <= 0 || start.compare(0, static_cast<std::size_t>(count), first, 0, static_cast<std::size_t>(count)) != 0)
             throw Error(ErrorCode::io, path + ": holds something else, and is not overwritten: delete it, or name another file");
     }
-    if (append ? std::fseek(file_.get(), 0, SEEK_END) != 0 : ftruncate(descriptor, 0) != 0) fail("cannot write");
+    if (append ? std::fseek(file.get(), 0, SEEK_END) != 0 : ftruncate(descriptor, 0) != 0) fail(path);
+    return file;
 }
 
 void Lines::write(const std::string& line) {
     // One call, so that a line is as whole as the system makes it.
     const std::string text = line + '\n';
     std::fwrite(text.data(), 1, text.size(), file_.get());
-    if (std::fflush(file_.get()) != 0 || std::ferror(file_.get()) != 0) fail("cannot write");
-}
-
-void Lines::fail(const char* what) const {
-    throw Error(ErrorCode::io, std::string(what) + " " + name_ + ": " + std::strerror(errno));
+    if (std::fflush(file_.get()) != 0 || std::ferror(file_.get()) != 0) fail(name_);
 }
 
 }  // namespace cli

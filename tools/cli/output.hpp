@@ -23,26 +23,30 @@ void write_text(const std::string& path, const std::string& text);
 /// Throws retinaface::Error (invalid_argument) where a file that would be written is one that is read.
 void refuse_overwriting(const std::vector<std::string>& written, const std::vector<std::string>& read);
 
+struct CloseFile {
+    void operator()(std::FILE* file) const {
+        if (file != stdout) std::fclose(file);
+    }
+};
+using OpenFile = std::unique_ptr<std::FILE, CloseFile>;
+
+/// Opens a file to write, empty, or with `append` at its end; standard output where the path is empty or "-". Throws retinaface::Error
+/// (io): also for a file that holds something else than what is written here begins with (`first`), which is somebody's and stays.
+OpenFile open_own(const std::string& path, const std::string& first, bool append = false);
+
 /// Lines to a file, or to standard output where the path is empty or "-"; each is flushed.
 class Lines {
 public:
-    /// Opens the file, empty, or with `append` at its end. Throws retinaface::Error (io): also for a file that holds something
-    /// else than these lines begin with (`first`), which is somebody's and stays.
-    Lines(const std::string& path, const std::string& first, bool append = false);
+    /// As open_own().
+    Lines(const std::string& path, const std::string& first, bool append = false)
+        : name_(path.empty() || path == "-" ? "standard output" : path), file_(open_own(path, first, append)) {}
 
     /// Throws retinaface::Error (io).
     void write(const std::string& line);
 
 private:
-    struct Close {
-        void operator()(std::FILE* file) const {
-            if (file != stdout) std::fclose(file);
-        }
-    };
-    [[noreturn]] void fail(const char* what) const;
-
     std::string name_;
-    std::unique_ptr<std::FILE, Close> file_;
+    OpenFile file_;
 };
 
 }  // namespace cli

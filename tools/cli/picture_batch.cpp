@@ -23,11 +23,12 @@ void add_batch_arguments(CLI::App& command, BatchArguments& arguments, bool csv)
         ->capture_default_str();
     command.add_flag("--progress", arguments.progress,
                      "Say on standard error how far it is, and at the end how fast, in how much memory");
-    add_input_arguments(command, arguments.inputs, [&arguments, resume] {
+    const std::string files = csv ? "--json FILE or --csv FILE" : "--json FILE";
+    add_input_arguments(command, arguments.inputs, [&arguments, resume, files] {
         if (arguments.jobs == 0)
             arguments.jobs = std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, retinaface::kMaxThreads);
         if (arguments.resume && (arguments.output().empty() || arguments.output() == "-"))
-            throw CLI::ValidationError(resume->get_name(), "needs a FILE to go on with: --json FILE or --csv FILE");
+            throw CLI::ValidationError(resume->get_name(), "needs a FILE to go on with: " + files);
     });
 }
 

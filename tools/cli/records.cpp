@@ -117,7 +117,7 @@ struct Name {
     std::string text;
     bool error = false;
     std::size_t rows = 1;  ///< that the picture has
-    std::vector<std::string> crops;
+    std::vector<std::string> files;
 };
 
 Name name_in_json(const std::string& row) {
@@ -133,7 +133,8 @@ Name name_in_json(const std::string& row) {
     name.error = line.contains("error");
     if (name.error) return name;
     for (const Json& face : line.at("faces"))
-        if (face.contains("crop")) name.crops.push_back(face.at("crop").get<std::string>());
+        for (const char* kind : {"crop", "obj", "ply"})
+            if (face.contains(kind)) name.files.push_back(face.at(kind).get<std::string>());
     return name;
 }
 
@@ -221,7 +222,7 @@ ExistingRecords read_records(RecordFormat format, const std::string& path) {
             if (!rows.next()) return found;
         found.bytes = rows.bytes();
         (name.error ? found.failed : found.found).push_back(name.text);
-        found.crops.insert(found.crops.end(), name.crops.begin(), name.crops.end());
+        found.files.insert(found.files.end(), name.files.begin(), name.files.end());
     }
     return found;
 }

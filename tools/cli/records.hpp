@@ -50,7 +50,7 @@ struct ExistingRecords {
     std::uint64_t bytes = 0;          ///< their length
     std::vector<std::string> found;   ///< names of the pictures that were read, in order
     std::vector<std::string> failed;  ///< and of those that were not
-    std::vector<std::string> crops;   ///< files that `align` wrote
+    std::vector<std::string> files;   ///< that were written for faces: `crop`, `obj`, `ply`
 };
 
 /// Reads what an interrupted run left; a file that is not there has none. A record that is torn, at the end, is not counted. Throws

@@ -28,7 +28,10 @@ void for_each_line(const std::string& path, Use use) {
         try {
             use(line);
         } catch (const nlohmann::json::exception& error) {
-            throw retinaface::Error(retinaface::ErrorCode::bad_format, where() + error.what());
+            // Less the exception's own name in brackets.
+            const std::string text = error.what();
+            const std::size_t name = text.find("] ");
+            throw retinaface::Error(retinaface::ErrorCode::bad_format, where() + text.substr(name < text.size() ? name + 2 : 0));
         } catch (const retinaface::Error& error) {
             throw retinaface::Error(error.code(), where() + error.what());
         }

@@ -41,18 +41,16 @@ struct Arguments {
 /// Pictures as Y4M of 4:4:4, which says its size and rate itself.
 class Y4mWriter {
 public:
-    Y4mWriter(const std::string& path, double rate) : name_(path == "-" ? "standard output" : path), rate_(rate) {
-        file_.reset(path == "-" ? stdout : std::fopen(path.c_str(), "wb"));
-        if (file_ == nullptr) fail();
-    }
+    Y4mWriter(const std::string& path, double rate)
+        : name_(path == "-" ? "standard output" : path), rate_(rate), file_(open_own(path, kFirst)) {}
 
     void write(const Image& image) {
         const auto width = static_cast<std::size_t>(image.width), area = width * static_cast<std::size_t>(image.height);
         if (width_ == 0) {
             width_ = image.width;
             height_ = image.height;
-            const std::string header = "YUV4MPEG2 W" + std::to_string(width_) + " H" + std::to_string(height_) + " F" +
-                                       std::to_string(static_cast<long>(rate_ * 1000 + 0.5)) + ":1000 Ip A1:1 C444\n";
+            const std::string header = kFirst + std::string("W") + std::to_string(width_) + " H" + std::to_string(height_) +
+                                       " F" + std::to_string(static_cast<long>(rate_ * 1000 + 0.5)) + ":1000 Ip A1:1 C444\n";
             put(header.data(), header.size());
         }
         if (image.width != width_ || image.height != height_)
@@ -75,11 +73,8 @@ public:
     }
 
 private:
-    struct Close {
-        void operator()(std::FILE* file) const {
-            if (file != stdout) std::fclose(file);
-        }
-    };
+    static constexpr const char* kFirst = "YUV4MPEG2 ";
+
     void put(const void* data, std::size_t size) {
         if (std::fwrite(data, 1, size, file_.get()) != size) fail();
     }
@@ -87,12 +82,13 @@ private:
 
     std::string name_;
     double rate_;
-    std::unique_ptr<std::FILE, Close> file_;
+    OpenFile file_;
     int width_ = 0, height_ = 0;
     std::vector<std::uint8_t> planes_;
 };
 
 int run(const Arguments& arguments) {
+    refuse_overwriting({arguments.json, arguments.draw}, {arguments.stream, arguments.detector.model});
     const Detector detector = make_detector(arguments.detector);
     catch_interrupts();
     Frames frames(arguments.stream, arguments.format);
@@ -221,6 +217,8 @@ Run add_video(CLI::App& command) {
     command.callback([arguments] {
         if (arguments->draw == "-" && arguments->json == "-")
             throw CLI::ValidationError("--draw", "standard output takes frames or lines: give --json a file");
+        if (!arguments->draw.empty() && arguments->draw == arguments->json)
+            throw CLI::ValidationError("--draw", "expected another file than --json's, found " + arguments->draw);
     });
     return [arguments] { return run(*arguments); };
 }
