@@ -133,7 +133,7 @@ class Detector {
 public:
     Detector(nb::handle model, float score, float nms, int max_faces, const std::string& size_policy, int width, int height,
              int rotation, const std::vector<float>& scales, bool flip, const std::string& voting, float voting_threshold,
-             float min_face, float max_face, const std::string& isa, int threads)
+             float min_face, float max_face, bool clip, const std::string& isa, int threads)
         : detector_(weights_of(model), [&] {
               retinaface::Options options;
               options.score_threshold = score;
@@ -147,6 +147,7 @@ public:
               options.voting_threshold = voting_threshold;
               options.min_face = min_face;
               options.max_face = max_face;
+              options.clip = clip;
               options.isa = retinaface_bindings::isa_named(isa);
               options.threads = threads;
               return options;
@@ -238,9 +239,13 @@ public:
         : estimator_(make(model, refiner, retinaface_bindings::isa_named(isa))) {}
 
     // Of every face: vertices3d, projected, colours, landmarks68, (yaw, pitch, roll), latent, residual.
-    nb::list estimate(nb::handle image, bool bgr, const Landmarks& landmarks) {
+    nb::list estimate(nb::handle image, bool bgr, const Landmarks& landmarks, int rotation) {
+        Array array;  // holds the pixels that the picture is a view of
         Picture picture;
-        if (!image.is_none()) picture = picture_of(nb::cast<Array>(image), bgr);
+        if (!image.is_none()) {
+            array = nb::cast<Array>(image);
+            picture = picture_of(array, bgr);
+        }
         std::vector<Copy> copies(landmarks.shape(0));
         {
             nb::gil_scoped_release release;
@@ -248,7 +253,7 @@ public:
             for (std::size_t i = 0; i < copies.size(); ++i) {
                 retinaface::Face face;
                 face.landmarks = points_of(landmarks, i);
-                copies[i] = Copy(estimator_.estimate(picture.view, face));
+                copies[i] = Copy(estimator_.estimate(picture.view, face, static_cast<retinaface::Rotation>(rotation)));
             }
         }
         nb::list meshes;
@@ -334,16 +339,17 @@ NB_MODULE(_core, m) {
 
     nb::class_<Detector>(m, "Detector")
         .def(nb::init<nb::handle, float, float, int, const std::string&, int, int, int, const std::vector<float>&, bool,
-                      const std::string&, float, float, float, const std::string&, int>(),
+                      const std::string&, float, float, float, bool, const std::string&, int>(),
              "model"_a, "score"_a, "nms"_a, "max_faces"_a, "size_policy"_a, "width"_a, "height"_a, "rotation"_a, "scales"_a,
-             "flip"_a, "voting"_a, "voting_threshold"_a, "min_face"_a, "max_face"_a, "isa"_a, "threads"_a)
+             "flip"_a, "voting"_a, "voting_threshold"_a, "min_face"_a, "max_face"_a, "clip"_a, "isa"_a, "threads"_a)
         .def("detect", &Detector::detect, "image"_a, "bgr"_a, "boxes, scores and landmarks of one image")
         .def("detect_batch", &Detector::detect_batch, "images"_a, "bgr"_a, "a list of what detect() gives")
         .def_prop_ro("isa", &Detector::isa)
         .def_prop_ro("architecture", &Detector::architecture);
     nb::class_<MeshEstimator>(m, "MeshEstimator")
         .def(nb::init<nb::handle, nb::handle, const std::string&>(), "model"_a, "refiner"_a.none(), "isa"_a)
-        .def("estimate", &MeshEstimator::estimate, "image"_a.none(), "bgr"_a, "landmarks"_a, "a list with what a mesh is made of")
+        .def("estimate", &MeshEstimator::estimate, "image"_a.none(), "bgr"_a, "landmarks"_a, "rotation"_a,
+             "a list with what a mesh is made of")
         .def("estimate_poses", &MeshEstimator::estimate_poses, "landmarks"_a, "yaw, pitch and roll of every face")
         .def("triangles", &MeshEstimator::triangles, "indices of vertices");
     m.def("align", &align, "image"_a, "bgr"_a, "landmarks"_a, "size"_a, "margin"_a, "rotation"_a, "crops and matrices");

@@ -9,11 +9,16 @@ class Image(c.Structure):
                 ("full_range", c.c_int32), ("stride", c.c_ssize_t), ("chroma", c.c_char_p), ("chroma_stride", c.c_ssize_t), ("size", c.c_size_t)]
 
 
+if len(sys.argv) != 2:
+    sys.exit("usage: detect.py libretinaface.so < photo.ppm")
 library = c.CDLL(sys.argv[1])
 library.retinaface_last_error.restype = c.c_char_p
-magic, size, depth, pixels = sys.stdin.buffer.read().split(b"\n", 3)
-width, height = map(int, size.split())
-image = Image(c.sizeof(Image), pixels, width, height)
+head, _, pixels = sys.stdin.buffer.read().partition(b"\n255\n")
+magic, *sides = head.split()
+if magic != b"P6" or len(sides) != 2:
+    sys.exit("standard input: expected a binary PPM of 8 bits without comments, found something else")
+width, height = map(int, sides)
+image = Image(c.sizeof(Image), pixels, width, height, size=len(pixels))
 faces, count, detector = (c.c_float * 15 * 100)(), c.c_size_t(), c.c_void_p()
 if (library.retinaface_detector_create(None, None, c.byref(detector))
         or library.retinaface_detect(detector, c.byref(image), faces, c.c_size_t(60), c.c_size_t(100), c.byref(count))):

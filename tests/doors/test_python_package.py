@@ -104,7 +104,37 @@ def test_align_as_the_tool(retinaface: ModuleType, detector, sample: np.ndarray,
         retinaface.align(sample, faces.boxes[0])
     with pytest.raises(ValueError, match="coincide"):
         retinaface.align(sample, np.zeros((5, 2)))
-    assert retinaface.align(sample, np.zeros((0, 5, 2))).crops.shape == (0, 112, 112, 3)
+    for none in (np.zeros((0, 5, 2)), [], faces[:0]):
+        assert retinaface.align(sample, none).crops.shape == (0, 112, 112, 3)
+    with pytest.raises(ValueError, match="align: expected Faces, a Face, a sequence of Face, or landmarks, found list"):
+        retinaface.align(sample, ["face"])
+
+
+def test_faces_are_a_sequence_of_which_parts_can_be_taken(retinaface: ModuleType, detector, sample: np.ndarray) -> None:
+    faces = detector.detect(np.concatenate([sample, sample[:, ::-1]], axis=1))
+    assert len(faces) == 2 and isinstance(faces[1], retinaface.Face)
+    for some in (faces[1:], faces[[1]], faces[faces.scores < faces.scores[0]], faces[np.array([False, True])]):
+        assert isinstance(some, retinaface.Faces) and len(some) == 1 and np.array_equal(some.landmarks[0], faces.landmarks[1])
+    expected = retinaface.align(sample, faces).crops
+    for same_faces in ([*faces], tuple(faces), faces[:], [face.landmarks for face in faces]):
+        assert np.array_equal(retinaface.align(sample, same_faces).crops, expected)
+    assert retinaface.MeshEstimator().poses([*faces]) == retinaface.MeshEstimator().poses(faces)
+
+
+def test_meshes_of_turned_pictures(retinaface: ModuleType, detector, sample: np.ndarray) -> None:
+    """A picture that lies on its side, read by a detector that turns it, gives the mesh of the upright one."""
+    estimator = retinaface.MeshEstimator(refine=True)
+    upright = detector.detect(sample)
+    (expected,) = estimator.estimate(sample, upright)
+    for rotation, quarters in ((90, 1), (180, 2), (270, 3)):
+        stored = np.ascontiguousarray(np.rot90(sample, quarters))
+        faces = retinaface.Detector(rotation=rotation).detect(stored)
+        assert same(faces, upright)
+        (mesh,) = estimator.estimate(stored, faces, rotation=rotation)
+        assert np.allclose(mesh.projected, expected.projected, atol=0.05)
+        assert np.mean(np.abs(mesh.colours - expected.colours)) < 0.01
+    with pytest.raises(ValueError, match="rotation must be 0, 90, 180 or 270, found 45"):
+        estimator.estimate(sample, upright, rotation=45)
 
 
 def test_refined_meshes_as_the_tool(retinaface: ModuleType, detector, sample: np.ndarray) -> None:
@@ -249,6 +279,23 @@ def test_what_is_refused(retinaface: ModuleType, detector, sample: np.ndarray, t
     ]:
         with pytest.raises(ValueError, match=message):
             retinaface.Detector(**options)
+    for options, message in [
+        (dict(model=5), "model must be a path, the bytes of a file or None, found int"),
+        (dict(score="a"), "options: score must be a number, found 'a'"),
+        (dict(size=1.5), "options: size must be a whole number, found 1.5"),
+        (dict(nms=None), "options: nms must be a number, found None"),
+        (dict(rotation="auto"), "options: rotation must be a whole number, found 'auto'"),
+        (dict(scales=("a",)), "options: scales must be numbers, found 'a'"),
+        (dict(flip=1), "options: flip must be True or False, found 1"),
+    ]:
+        with pytest.raises(TypeError, match=message):
+            retinaface.Detector(**options)
+    with pytest.raises(TypeError, match="model must be a path"):
+        retinaface.MeshEstimator(True)
+    with pytest.raises(TypeError, match="refine must be True or False, found 'no'"):
+        retinaface.MeshEstimator(refine="no")
+    with pytest.raises(ValueError, match="mode I;16, found mode F"):
+        detector.detect(Image.fromarray(sample[..., 0].astype(np.float32)))
     with pytest.raises(retinaface.Error, match="nothing.safetensors") as caught:
         retinaface.Detector(tmp_path / "nothing.safetensors")
     assert caught.value.code == "io" and isinstance(caught.value, RuntimeError)

@@ -12,9 +12,10 @@ Coordinates are pixels of the picture, x right, y down; pixel (i, j) covers [i, 
 
 from __future__ import annotations
 
+import numbers
 import os
 from pathlib import Path
-from typing import Any, Iterable, Iterator, NamedTuple, Sequence, Union
+from typing import Any, Iterable, Iterator, NamedTuple, Sequence, Union, overload
 
 import numpy as np
 
@@ -67,7 +68,14 @@ class Faces:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def __getitem__(self, index: int) -> Face:
+    @overload
+    def __getitem__(self, index: int) -> Face: ...
+    @overload
+    def __getitem__(self, index: Union[slice, Sequence[int], np.ndarray]) -> "Faces": ...
+    def __getitem__(self, index: Any) -> Any:
+        """One face; of a slice, a list of indices or a mask (faces[faces.scores > 0.9]) the Faces."""
+        if np.ndim(self.scores[index]) > 0:
+            return Faces(self.boxes[index], self.scores[index], self.landmarks[index])
         return Face(float(self.scores[index]), self.boxes[index], self.landmarks[index])
 
     def __iter__(self) -> Iterator[Face]:
@@ -93,11 +101,13 @@ class Detector:
     rotation          0, 90, 180 or 270: degrees clockwise that turn pictures upright; results are in pixels of the upright picture
     scales, flip      several looks at one picture: factors of its size, and mirrored
     voting            "none", "paper" or "insightface": what becomes of the boxes that a face suppresses
+    voting_threshold  0..1; boxes whose IoU with the face is greater take part
     min_face, max_face  sides of the faces wanted in pixels of the picture; they choose the scales
+    clip              boxes end at the picture's edges
     isa               "auto", or the kernels to run: "avx512", "avx2", "neon", "portable", "reference"
     threads           threads one call may use; results do not depend on it
 
-    Raises ValueError for an argument out of range, Error for weights that cannot be used.
+    Raises TypeError for an argument of another kind, ValueError for one out of range, Error for weights that cannot be used.
     """
 
     def __init__(
@@ -117,6 +127,7 @@ class Detector:
         voting_threshold: float = 0.4,
         min_face: float = 0,
         max_face: float = 0,
+        clip: bool = False,
         isa: str = "auto",
     ) -> None:
         if size is not None and shortest_side is not None:
@@ -130,12 +141,13 @@ class Detector:
             policy, (width, height) = "exact", size
         elif size is not None:
             policy, width = "longest_side", size
-        self._model = model
+        self._model = _checked_model(model)
         self._options = dict(
             score=score, nms=nms, max_faces=max_faces, size_policy=policy, width=width, height=height, rotation=rotation,
             scales=list(scales), flip=flip, voting=voting, voting_threshold=voting_threshold, min_face=min_face, max_face=max_face,
-            isa=isa, threads=threads,
+            clip=clip, isa=isa, threads=threads,
         )  # fmt: skip
+        _check_kinds(self._options)
         self._core = _core.Detector(_model_or(self._model, "mobilenet025"), **self._options)
 
     def detect(self, image: Any, channels: str = "rgb") -> Faces:
@@ -187,7 +199,7 @@ def align(image: Any, faces: Any, size: int = 112, margin: float = 0.0, channels
     """Crops of faces, turned and scaled as ArcFace and its like expect.
 
     image, channels  as Detector.detect() takes them
-    faces            Faces, one Face, or landmarks [n, 5, 2] or [5, 2] in pixels of the picture
+    faces            Faces, one Face, a sequence of Face, or landmarks [n, 5, 2] or [5, 2] in pixels of the picture
     size             pixels a side: a multiple of 112 or 128
     margin           shows that much of the template's size more on every side
     rotation         that of the detector which found the faces
@@ -229,20 +241,22 @@ class MeshEstimator:
     Raises Error for a file that is no mesh decoder.
     """
 
-    def __init__(self, model: Union[str, os.PathLike, bytes, None] = None, isa: str = "auto", refine: bool = False) -> None:
-        self._model, self._isa, self._refine = model, isa, refine
+    def __init__(self, model: Union[str, os.PathLike, bytes, None] = None, *, isa: str = "auto", refine: bool = False) -> None:
+        self._model, self._isa, self._refine = _checked_model(model), isa, refine
+        _check_kinds({"isa": isa, "refine": refine})
         self._core = _core.MeshEstimator(_model_or(model, "mesh_decoder"), _model_or(None, "landmarks68") if refine else None, isa)
 
-    def estimate(self, image: Any, faces: Any, channels: str = "rgb") -> list[Mesh]:
+    def estimate(self, image: Any, faces: Any, channels: str = "rgb", rotation: int = 0) -> list[Mesh]:
         """The mesh of each face.
 
         image, channels  as Detector.detect() takes them, for the colours and the refinement; None: the model's own, and none
-        faces            Faces, one Face, or landmarks [n, 5, 2] or [5, 2] in pixels of the picture
+        faces            as align() takes them
+        rotation         that of the detector which found the faces
 
         Raises ValueError for landmarks that coincide or are not finite. The interpreter's lock is released.
         """
         array, bgr = (None, False) if image is None else _array_of(image, channels)
-        meshes = self._core.estimate(array, bgr, _landmarks_of("mesh", faces))
+        meshes = self._core.estimate(array, bgr, _landmarks_of("mesh", faces), rotation)
         return [Mesh(*parts[:4], Pose(*parts[4]), *parts[5:]) for parts in meshes]
 
     def poses(self, faces: Any) -> list[Pose]:
@@ -255,7 +269,7 @@ class MeshEstimator:
         return self._core.triangles()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return MeshEstimator, (_travelling(self._model), self._isa, self._refine)
+        return _mesh_estimator_of, (_travelling(self._model), self._isa, self._refine)
 
     def __repr__(self) -> str:
         return f"<retinaface.MeshEstimator: {len(self.triangles)} triangles>"
@@ -263,12 +277,23 @@ class MeshEstimator:
 
 def _landmarks_of(what: str, faces: Any) -> np.ndarray:
     """float32 [n, 5, 2], rows packed."""
-    landmarks = np.asarray(getattr(faces, "landmarks", faces), dtype=np.float32)
+    faces = getattr(faces, "landmarks", faces)
+    if isinstance(faces, (list, tuple)):
+        faces = [getattr(face, "landmarks", face) for face in faces] or np.zeros((0, 5, 2))
+    try:
+        landmarks = np.asarray(faces, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise ValueError(f"{what}: expected Faces, a Face, a sequence of Face, or landmarks, found {type(faces).__name__}") from None
     if landmarks.ndim == 2:
         landmarks = landmarks[None]
     if landmarks.ndim != 3 or landmarks.shape[1:] != (5, 2):
         raise ValueError(f"{what}: expected landmarks [n, 5, 2], found {list(landmarks.shape)}")
     return np.ascontiguousarray(landmarks)
+
+
+def _mesh_estimator_of(model: Union[bytes, None], isa: str, refine: bool) -> MeshEstimator:
+    """What a pickled MeshEstimator becomes."""
+    return MeshEstimator(model, isa=isa, refine=refine)
 
 
 def _detector_of(model: Union[bytes, None], options: dict[str, Any]) -> Detector:
@@ -277,6 +302,33 @@ def _detector_of(model: Union[bytes, None], options: dict[str, Any]) -> Detector
     detector._model, detector._options = model, options
     detector._core = _core.Detector(_model_or(model, "mobilenet025"), **options)
     return detector
+
+
+_KINDS = {
+    **dict.fromkeys(("score", "nms", "voting_threshold", "min_face", "max_face"), (numbers.Real, "a number")),
+    **dict.fromkeys(("max_faces", "width", "height", "rotation", "threads"), (numbers.Integral, "a whole number")),
+    **dict.fromkeys(("flip", "clip", "refine"), ((bool, np.bool_), "True or False")),
+    **dict.fromkeys(("voting", "isa"), (str, "a name")),
+}
+"""Of arguments: the type, and what it is called. Two of them are sides of `size` or `shortest_side`."""
+
+
+def _check_kinds(arguments: dict[str, Any]) -> None:
+    """Raises TypeError that names the argument, what was expected and what was found."""
+    for name, (kind, expected) in _KINDS.items():
+        if name in arguments and not isinstance(arguments[name], kind):
+            shown = "size" if name in ("width", "height") else name
+            raise TypeError(f"options: {shown} must be {expected}, found {arguments[name]!r}")
+    for factor in arguments.get("scales", ()):
+        if not isinstance(factor, numbers.Real):
+            raise TypeError(f"options: scales must be numbers, found {factor!r}")
+
+
+def _checked_model(model: Any) -> Union[str, os.PathLike, bytes, None]:
+    """The model itself. Raises TypeError where it is no path and no bytes."""
+    if model is None or isinstance(model, (str, bytes, os.PathLike)):
+        return model
+    raise TypeError(f"model must be a path, the bytes of a file or None, found {type(model).__name__}")
 
 
 def _model_or(model: Union[str, os.PathLike, bytes, None], shipped: str) -> Union[str, bytes]:
@@ -304,6 +356,10 @@ def _array_of(image: Any, channels: str) -> tuple[Any, bool]:
             raise ValueError(f"image: expected memory of the CPU, found DLPack device {tuple(map(int, device))}")
         return image, bgr
     if hasattr(image, "mode") and hasattr(image, "convert"):  # PIL, which need not be installed
+        if image.mode.startswith("I;16"):  # convert() would clip it to white
+            return (np.asarray(image) >> 8).astype(np.uint8), False
+        if image.mode in ("I", "F"):
+            raise ValueError(f"image: expected a PIL image of bytes or of mode I;16, found mode {image.mode}")
         return np.asarray(image if image.mode in ("L", "RGB", "RGBA") else image.convert("RGB")), False
     if hasattr(image, "__array_interface__") or isinstance(image, memoryview):
         return np.asarray(image), bgr
