@@ -202,6 +202,8 @@ def test_recipes_that_are_wrong_say_where(tmp_path: Path) -> None:
         (tmp_path / "r.toml").write_text(text.replace(old, new))
         with pytest.raises(ValueError, match=words):
             recipe.load(tmp_path / "r.toml")
+    for path in RECIPE.parent.glob("*.toml"):
+        recipe.load(path)
 
 
 def test_anchors_and_codes() -> None:
@@ -583,10 +585,10 @@ def drawn_data(tmp_path: Path) -> Path:
     return folder
 
 
-def run_of(folder: Path, settings: Path, out: Path, *more: str) -> Path:
+def run_of(folder: Path, settings: Path, out: Path, *more: str, detector: Path | None = None) -> Path:
+    start = ["--detector", str(detector)] if detector else ["--backbone", str(folder / "backbone.pth")]
     return train.train(train.parse_arguments([
-        str(settings), "--data", str(folder), "--backbone", str(folder / "backbone.pth"), "--out", str(out), "--device", "cpu",
-        "--pixels", str(folder / "pixels"), *more]))
+        str(settings), "--data", str(folder), *start, "--out", str(out), "--device", "cpu", "--pixels", str(folder / "pixels"), *more]))
 
 
 def test_the_whole_recipe_shortened(tmp_path: Path, drawn_data: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -614,6 +616,32 @@ def test_the_whole_recipe_shortened(tmp_path: Path, drawn_data: Path, capfd: pyt
     assert float(found["decides"]) == pytest.approx(
         np.mean([float(found[name]) for name in ("AP", "AP, resized by 0.5", "crowds: AP")]), abs=2e-3)
     assert "paired bootstrap" in table
+
+
+def test_a_run_goes_on_from_a_weights_file(tmp_path: Path, drawn_data: Path) -> None:
+    """Its first step has the file's network, whose filters have a length that AdamW's steps suit; its last one another."""
+    image = model.prepare(torch.from_numpy(np.array(drawn_photo(random.Random(9))[0]))[None])
+    shipped = model.load_detector(SHIPPED).eval()
+    restored = model.load_detector(SHIPPED)
+    model.restore_norms(restored, image)
+    with torch.no_grad():
+        for name, value in shipped(image).items():
+            torch.testing.assert_close(restored(image)[name], value, rtol=1e-4, atol=1e-4)
+    for block in restored.modules():
+        if isinstance(block, model.ConvNorm):
+            root = block.conv.weight.square().mean((1, 2, 3)).sqrt()
+            torch.testing.assert_close(root[root > 0], torch.full_like(root[root > 0], model.TRAINED_FILTER), rtol=1e-3, atol=0)
+
+    settings = write_recipe(tmp_path / "short.toml", steps=2, batch=2, sides=[64], shares=[1.0], learning_rate=1e-9, freeze_norms=0.0)
+    weights = run_of(drawn_data, settings, tmp_path / "run", detector=SHIPPED)
+    with torch.no_grad():
+        for name in ("box", "landmark"):
+            expected = shipped(image)[name]
+            torch.testing.assert_close(model.load_detector(weights).eval()(image)[name], expected, rtol=0.05, atol=0.05)
+    other = write_recipe(tmp_path / "other.toml", steps=1)
+    other.write_text(other.read_text().replace('profile = "biubug6"', 'profile = "insightface"'))
+    with pytest.raises(ValueError, match="expected mobilenet025 of profile insightface, found mobilenet025 of biubug6"):
+        run_of(drawn_data, other, tmp_path / "another", detector=SHIPPED)
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_not(tmp_path: Path, drawn_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

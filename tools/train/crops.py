@@ -304,8 +304,12 @@ class Batches(torch.utils.data.Dataset):
     def __getitem__(self, step: int) -> dict[str, torch.Tensor]:
         crops, schedule = self.recipe.crops, self.recipe.schedule
         side = random.Random(f"{self.seed} {step}").choices(crops.sides, crops.shares)[0]
-        count = max(1, round(schedule.batch / self.team * (crops.sides[0] / side) ** 2))
-        rng = random.Random(f"{self.seed} {step} {self.rank}")
+        return self.crops(step, self.rank, side, max(1, round(schedule.batch / self.team * (crops.sides[0] / side) ** 2)))
+
+    def crops(self, step: int, rank: int, side: int, count: int) -> dict[str, torch.Tensor]:
+        """A batch of one member of the team."""
+        crops, schedule = self.recipe.crops, self.recipe.schedule
+        rng = random.Random(f"{self.seed} {step} {rank}")
         plain = crops.plain_at_end if step >= schedule.plain_end * schedule.steps else crops.plain
         samples = [self.sample(rng, side, plain) for _ in range(count)]
         return {key: torch.from_numpy(np.stack([sample[key] for sample in samples])) for key in samples[0]}

@@ -136,6 +136,38 @@ def load_weights_file(path: Path) -> Network:
     return model
 
 
+TRAINED_FILTER = 0.25
+"""Root mean square of a filter before a BatchNorm after a run: about the rate times the root of the number of steps, as nothing
+but AdamW's own steps, at a right angle to it, changes its length."""
+
+
+@torch.no_grad()
+def restore_norms(model: Network, image: Tensor) -> None:
+    """Gives a folded detector, in place, BatchNorms that normalise, so that it can be trained further; its outputs stay.
+
+    Every filter gets the root mean square `TRAINED_FILTER`, without which AdamW's steps would be of any size beside it, and every
+    BatchNorm the statistics that its input has on `image` [B, 3, H, W].
+    """
+    def measure(norm: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
+        mean, variance = inputs[0].mean((0, 2, 3)), inputs[0].var((0, 2, 3), unbiased=False)
+        slope = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        norm.bias += slope * (mean - norm.running_mean)
+        norm.weight.copy_(slope * torch.sqrt(variance + norm.eps))
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)
+
+    hooks = []
+    for block in [module for module in model.modules() if isinstance(module, ConvNorm)]:
+        factor = TRAINED_FILTER / block.conv.weight.square().mean((1, 2, 3)).sqrt().clamp(min=1e-6)
+        block.conv.weight *= factor[:, None, None, None]
+        block.norm.weight /= factor
+        block.norm.running_mean *= factor
+        hooks.append(block.norm.register_forward_pre_hook(measure))
+    model.eval()(image)
+    for hook in hooks:
+        hook.remove()
+
+
 def load_detector(path: Path) -> Network:
     """Reads a whole detector: a weights file of the library (`.safetensors`), a checkpoint of `train.py` (its running mean), or
     a `.pth` of the original PyTorch code."""

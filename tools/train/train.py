@@ -1,6 +1,7 @@
-"""Trains a detector from one recipe, from an ImageNet backbone to a weights file of the library.
+"""Trains a detector from one recipe, from an ImageNet backbone, or from a weights file, to a weights file of the library.
 
     python train.py recipes/mobilenet025.toml --data DATA --backbone mobilenetV1X0.25_pretrain.tar --out runs/main
+    python train.py recipes/crowds.toml --data DATA --detector ../../weights/retinaface_mobilenet025.safetensors --out runs/crowds
 
 Stopped at any time (SIGTERM, or killed), the same command goes on from `OUT/last.pt`, and the steps that follow see the same
 crops as without a stop. README.md says what DATA holds and what the recipe does.
@@ -24,7 +25,7 @@ from crops import Batches
 import export
 import measure
 from losses import multi_task_loss
-from model import Network, load_imagenet_backbone, prepare
+from model import Network, load_imagenet_backbone, load_weights_file, prepare, restore_norms
 import photos
 import recipe as recipe_code
 from recipe import Recipe, Schedule
@@ -32,13 +33,18 @@ from recipe import Recipe, Schedule
 PARTS = ("class", "box", "overlap", "landmark")
 """Of the loss, as `log.csv` has them."""
 
+STATISTICS_SIDE, STATISTICS_CROPS = 512, 16
+"""Crops on which the BatchNorms of a weights file get their statistics back."""
+
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Command line; `--help` is the reference. What decides the result stands in the recipe; here is where and on what."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="folder with the recipe's collections")
-    parser.add_argument("--backbone", type=Path, required=True, help="ImageNet MobileNet-0.25 checkpoint to start from")
+    start = parser.add_mutually_exclusive_group(required=True)
+    start.add_argument("--backbone", type=Path, help="ImageNet MobileNet-0.25 checkpoint to start from")
+    start.add_argument("--detector", type=Path, help="weights file to go on from")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--pixels", type=Path, help="folder for decoded photographs, which runs can share (default: OUT/pixels)")
     parser.add_argument("--seed", type=int, default=1)
@@ -201,6 +207,21 @@ def dev_photos(options: argparse.Namespace, recipe: Recipe) -> dict[str, list[ph
     return {c.name: group for c, group in read_photos(options, recipe, ("dev",)) if group}
 
 
+def start_from(options: argparse.Namespace, recipe: Recipe, batches: Batches) -> Network:
+    """The network before its first step."""
+    if options.backbone:
+        model = Network(recipe.architecture, recipe.profile)
+        load_imagenet_backbone(model, options.backbone)
+        return model
+    model = load_weights_file(options.detector)
+    if (model.architecture, model.profile) != (recipe.architecture, recipe.profile):
+        raise ValueError(f"{options.detector}: expected {recipe.architecture} of profile {recipe.profile}, "
+                         f"found {model.architecture} of {model.profile}")
+    # The same crops in every process of a team.
+    restore_norms(model, prepare(batches.crops(0, 0, STATISTICS_SIDE, STATISTICS_CROPS)["image"], recipe.profile))
+    return model
+
+
 def train_in(team: Team, options: argparse.Namespace, recipe: Recipe) -> None:
     """One process's part of `train`."""
     torch.manual_seed(options.seed)
@@ -218,8 +239,8 @@ def train_in(team: Team, options: argparse.Namespace, recipe: Recipe) -> None:
             print(f"{collection.name}: {len(group)} photographs, {sum(len(p.labels.boxes) for p in group)} faces, "
                   f"{len(dev.get(collection.name, []))} photographs kept for choices", flush=True)
 
-    model = Network(recipe.architecture, recipe.profile)
-    load_imagenet_backbone(model, options.backbone)
+    batches = Batches(recipe, collections, options.seed, team.rank, team.size)
+    model = start_from(options, recipe, batches)
     model = model.to(device, memory_format=torch.channels_last).train()
     optimizer = make_optimizer(model, schedule)
     ema = {name: value.detach().clone() for name, value in model.state_dict().items()}
@@ -234,7 +255,6 @@ def train_in(team: Team, options: argparse.Namespace, recipe: Recipe) -> None:
         if team.leads:
             print(f"going on from step {step}, {format_time(spent)} into the run", flush=True)
 
-    batches = Batches(recipe, collections, options.seed, team.rank, team.size)
     loading = {"num_workers": options.workers, "prefetch_factor": 4} if options.workers else {}
     loader = torch.utils.data.DataLoader(batches, batch_size=None, sampler=range(step, schedule.steps), **loading)
 
