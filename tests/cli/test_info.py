@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Dict
 
 import pytest
-from conftest import ASTRONAUT, MODEL, ROOT, command, run
+from conftest import ASTRONAUT, MODEL, ROOT, TRIMMED, command, run
 from PIL import Image
 
 
@@ -130,3 +130,16 @@ def test_weights_of_other_programs_point_to_the_converter(tmp_path: Path) -> Non
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(MODEL.read_bytes()[:5000])
     assert "convert_weights" not in run("detect", "--model", cut, ASTRONAUT).stderr.decode()
+
+
+@pytest.mark.skipif(TRIMMED, reason="the embedded weights take too long here")
+def test_the_output_that_readme_shows() -> None:
+    shown = re.search(r"(?m)^(examples/images/astronaut.png: .*\n.*)$", (ROOT / "README.md").read_text()).group(1)
+    found = run("detect", ASTRONAUT).stdout.decode().replace(str(ASTRONAUT), "examples/images/astronaut.png")
+    words = [text.split() for text in (shown, found)]
+    assert len(words[0]) == len(words[1])
+    for expected, word in zip(*words):
+        if re.fullmatch(r"[\d.]+", expected):
+            assert abs(float(word) - float(expected)) < 0.15, found
+        else:
+            assert word == expected, found
