@@ -18,9 +18,8 @@ struct TemporaryFile {
     std::filesystem::path path;
     explicit TemporaryFile(const std::vector<unsigned char>& bytes) {
         path = std::filesystem::temp_directory_path() /
-               ("retinaface_test_" +
-                std::to_string(std::hash<std::string>{}(std::to_string(reinterpret_cast<std::uintptr_t>(this)) +
-                                                        std::to_string(std::clock()))));
+               ("retinaface_test_" + std::to_string(std::hash<std::string>{}(
+                                         std::to_string(reinterpret_cast<std::uintptr_t>(this)) + std::to_string(std::clock()))));
         std::ofstream(path, std::ios::binary)
             .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
     }
