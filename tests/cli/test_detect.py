@@ -284,6 +284,7 @@ def test_usage_says_what_was_expected() -> None:
         (["evaluate"], "retinaface: expected one of faces, wider, landmarks, dense, verify, found none (retinaface evaluate --help)"),
         (["detect", "--score=\x1b[31m", "x"], "expected a number from 0 to 1, found '\\x1b[31m'"),
         (["detect", "--size", "640", "x"], "--size: expected WIDTHxHEIGHT in pixels, as in 640x480, found '640'"),
+        (["align", "--out", "d", "--input-size", "640", "x"], "--input-size: expected WIDTHxHEIGHT in pixels"),
         (["detect", "--min-face", "50", "--max-face", "40", "x"], "--max-face: expected at least --min-face (50), found 40"),
     ):
         done = run(*arguments)

@@ -59,6 +59,7 @@ const Weights& small_face() {
             const float x = static_cast<float>(vertex % 9) * 1.6f - 6.4f, y = 6.0f - static_cast<float>(vertex / 9) * 1.7f;
             return column == 0 ? x : column == 1 ? y : column == 2 ? 6 - 0.08f * (x * x + y * y) : 0.5f;
         };
+        // 0, 1, 2, ... as two bytes each; every tensor begins anew.
         const auto index = [at = 0]() mutable {
             const int byte = at++;
             return static_cast<std::uint8_t>(byte % 2 == 0 ? byte / 2 : 0);
@@ -81,9 +82,6 @@ const Weights& small_face() {
         const float five[15] = {-3.1f, 3.2f, 3, 3.1f, 3.2f, 3, 0, 0, 6.4f, -2.5f, -3.6f, 3.8f, 2.5f, -3.6f, 3.8f};
         tensors.push_back(floats("five.mean", {5, 3}, [&five, i = 0]() mutable { return five[i++]; }));
         tensors.push_back(floats("five.basis", {5, 3, 128}, [&] { return 0.1f * small(); }));
-        // The landmarks' indices begin anew.
-        for (std::size_t i = 0; i < 68; ++i)
-            tensors[13].bytes[2 * i] = static_cast<std::uint8_t>(i), tensors[13].bytes[2 * i + 1] = 0;
         return Weights::from_tensors({{"format", "retinaface-mesh-2"}}, std::move(tensors));
     }();
     return weights;

@@ -68,9 +68,8 @@ Run add_detect(CLI::App& command) {
     command.add_option("--draw", arguments->draw, "Write <stem>.png with the faces drawn in, for every picture")
         ->type_name("DIR");
     command.add_flag("--pose", arguments->pose,
-                     "Add each face's pose by its five points: yaw, pitch, roll in degrees, about 4, 8 and 4 off (not to --csv); "
-                     "mesh --refine "
-                     "is closer");
+                     "Add each face's pose by its five points (not to --csv): yaw, pitch, roll in degrees, about 4, 7 and 3 off; "
+                     "mesh --refine is closer");
     return [arguments] { return run(*arguments); };
 }
 

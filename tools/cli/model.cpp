@@ -70,12 +70,12 @@ std::string check_probability(const std::string& text) {
 
 }  // namespace
 
-std::pair<int, int> parse_sides(const std::string& text) {
+std::pair<int, int> parse_sides(const std::string& option, const std::string& text) {
     int width = 0, height = 0;
     char rest = 0;
     const bool parsed = std::sscanf(text.c_str(), "%5dx%5d%c", &width, &height, &rest) == 2;
     if (!parsed || width < 1 || height < 1 || width > retinaface::kMaxSide || height > retinaface::kMaxSide)
-        throw CLI::ValidationError("--size", "expected WIDTHxHEIGHT in pixels, as in 640x480, found '" + text + "'");
+        throw CLI::ValidationError(option, "expected WIDTHxHEIGHT in pixels, as in 640x480, found '" + text + "'");
     return {width, height};
 }
 
@@ -102,8 +102,8 @@ void add_detector_arguments(CLI::App& command, DetectorArguments& arguments, con
         command.add_option_function<int>("--max-side", set_side, "Shrink larger pictures to this longest side")
             ->type_name("N")
             ->check(CLI::Range(1, retinaface::kMaxSide));
-    const auto set_size = [&options](const std::string& text) {
-        const auto [width, height] = parse_sides(text);
+    const auto set_size = [&options, size_name](const std::string& text) {
+        const auto [width, height] = parse_sides(size_name, text);
         options.size = SizePolicy::exact(width, height);
     };
     CLI::Option* size =

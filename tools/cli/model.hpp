@@ -24,8 +24,8 @@ struct DetectorArguments {
 /// `size_name` is what the option for SizePolicy::exact is called.
 void add_detector_arguments(CLI::App& command, DetectorArguments& arguments, const std::string& size_name = "--size");
 
-/// The sides of "WxH", 1..kMaxSide each. Throws CLI::ValidationError.
-std::pair<int, int> parse_sides(const std::string& text);
+/// The sides of "WxH", 1..kMaxSide each. Throws CLI::ValidationError that names the option.
+std::pair<int, int> parse_sides(const std::string& option, const std::string& text);
 
 /// At which sizes the options have a picture seen, in words: "size 640x480, scales 1 0.5, mirrored too".
 std::string describe_sizes(const retinaface::Options& options);

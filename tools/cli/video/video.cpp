@@ -169,7 +169,7 @@ Run add_video(CLI::App& command) {
                             .add_option_function<std::string>(
                                 "--size",
                                 [arguments](const std::string& text) {
-                                    std::tie(arguments->format.width, arguments->format.height) = parse_sides(text);
+                                    std::tie(arguments->format.width, arguments->format.height) = parse_sides("--size", text);
                                 },
                                 "Width and height of raw frames")
                             ->type_name("WxH")
