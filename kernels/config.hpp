@@ -25,26 +25,26 @@
 
 // The floor: what the compiler may use anywhere, from -march and the like.
 #if RETINAFACE_X86_64 && defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
-#define RETINAFACE_BASELINE avx512
+#define RETINAFACE_BASELINE_TAG _avx512
 #define RETINAFACE_BASELINE_AVX512 1
 #define RETINAFACE_BASELINE_AVX2 1
 #elif RETINAFACE_X86_64 && defined(__AVX2__) && defined(__FMA__)
-#define RETINAFACE_BASELINE avx2
+#define RETINAFACE_BASELINE_TAG _avx2
 #define RETINAFACE_BASELINE_AVX512 0
 #define RETINAFACE_BASELINE_AVX2 1
 #else
-#define RETINAFACE_BASELINE base
+#define RETINAFACE_BASELINE_TAG
 #define RETINAFACE_BASELINE_AVX512 0
 #define RETINAFACE_BASELINE_AVX2 0
 #endif
 
 // Which kernel sets this translation unit compiles. A set that lies under the floor is dropped.
 #if defined(RETINAFACE_STATIC_DISPATCH)
-#define RETINAFACE_DISPATCH_TAG static
+#define RETINAFACE_DISPATCH_TAG _static
 #define RETINAFACE_ISA_AVX512 RETINAFACE_BASELINE_AVX512
 #define RETINAFACE_ISA_AVX2 (RETINAFACE_BASELINE_AVX2 && !RETINAFACE_BASELINE_AVX512)
 #else
-#define RETINAFACE_DISPATCH_TAG dynamic
+#define RETINAFACE_DISPATCH_TAG
 #define RETINAFACE_ISA_AVX512 RETINAFACE_X86_64
 #define RETINAFACE_ISA_AVX2 (RETINAFACE_X86_64 && !RETINAFACE_BASELINE_AVX512)
 #endif
@@ -56,30 +56,31 @@
 #endif
 
 #if defined(RETINAFACE_USE_XSIMD)
-#define RETINAFACE_PORTABLE_TAG xsimd
+#define RETINAFACE_PORTABLE_TAG _xsimd
 #else
-#define RETINAFACE_PORTABLE_TAG plain
+#define RETINAFACE_PORTABLE_TAG
 #endif
 
 #if defined(RETINAFACE_NO_DEFAULT_WEIGHTS)
-#define RETINAFACE_WEIGHTS_TAG bare
+#define RETINAFACE_WEIGHTS_TAG _no_weights
 #else
-#define RETINAFACE_WEIGHTS_TAG embedded
+#define RETINAFACE_WEIGHTS_TAG
 #endif
 
 // Whether a function that fails can throw (error.hpp).
 #if defined(__cpp_exceptions) || defined(_CPPUNWIND)
 #define RETINAFACE_EXCEPTIONS 1
-#define RETINAFACE_ERRORS_TAG throwing
+#define RETINAFACE_ERRORS_TAG
 #else
 #define RETINAFACE_EXCEPTIONS 0
-#define RETINAFACE_ERRORS_TAG returning
+#define RETINAFACE_ERRORS_TAG _no_exceptions
 #endif
 
-#define RETINAFACE_JOIN_(a, b, c, d, e, f, g, h) v##a##_##b##_##c##_##d##_##e##_##f##_##g##_##h
+// The version, and what differs from the defaults: v0_2_0, v0_2_0_avx2_static.
+#define RETINAFACE_JOIN_(a, b, c, d, e, f, g, h) v##a##_##b##_##c##d##e##f##g##h
 #define RETINAFACE_JOIN(a, b, c, d, e, f, g, h) RETINAFACE_JOIN_(a, b, c, d, e, f, g, h)
-#define RETINAFACE_ABI                                                                                                 \
-    RETINAFACE_JOIN(RETINAFACE_VERSION_MAJOR, RETINAFACE_VERSION_MINOR, RETINAFACE_VERSION_PATCH, RETINAFACE_BASELINE, \
+#define RETINAFACE_ABI                                                                                                     \
+    RETINAFACE_JOIN(RETINAFACE_VERSION_MAJOR, RETINAFACE_VERSION_MINOR, RETINAFACE_VERSION_PATCH, RETINAFACE_BASELINE_TAG, \
                     RETINAFACE_DISPATCH_TAG, RETINAFACE_PORTABLE_TAG, RETINAFACE_WEIGHTS_TAG, RETINAFACE_ERRORS_TAG)
 
 #define RETINAFACE_BEGIN_NAMESPACE \

@@ -31,12 +31,4 @@ struct TemporaryFile {
     TemporaryFile& operator=(const TemporaryFile&) = delete;
 };
 
-/// The bytes of an embedded file; none where it is not base64.
-inline std::vector<unsigned char> bytes_of(const retinaface::embedded::EmbeddedFile& file) {
-    std::vector<unsigned char> bytes;
-    for (std::size_t i = 0; i < file.chunk_count; ++i)
-        if (!retinaface::detail::decode_base64(file.chunks[i], bytes)) return {};
-    return bytes;
-}
-
 }  // namespace retinaface_test

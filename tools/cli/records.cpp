@@ -11,7 +11,6 @@
 
 #include "json.hpp"
 #include "retinaface/error.hpp"
-#include "retinaface/weights/embedded.hpp"
 #include "text.hpp"
 
 namespace cli {
@@ -125,10 +124,9 @@ Name name_in_json(const std::string& row) {
     Name name;
     name.text = line.at("file").get<std::string>();
     if (line.contains("file_bytes")) {
-        std::vector<unsigned char> bytes;
-        if (!retinaface::detail::decode_base64(line.at("file_bytes").get<std::string>().c_str(), bytes))
-            throw Error(ErrorCode::bad_format, "file_bytes is not base64");
-        name.text.assign(bytes.begin(), bytes.end());
+        const std::optional<std::string> bytes = from_base64(line.at("file_bytes").get<std::string>());
+        if (!bytes) throw Error(ErrorCode::bad_format, "file_bytes is not base64");
+        name.text = *bytes;
     }
     name.error = line.contains("error");
     if (name.error) return name;

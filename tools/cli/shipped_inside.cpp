@@ -8,10 +8,7 @@ namespace cli {
 namespace {
 
 std::vector<std::uint8_t> decoded(const retinaface::embedded::EmbeddedFile& file) {
-    std::vector<std::uint8_t> bytes;
-    bytes.reserve(file.byte_size);
-    for (std::size_t i = 0; i < file.chunk_count; ++i) retinaface::detail::decode_base64(file.chunks[i], bytes);
-    return bytes;
+    return retinaface::detail::bytes_of(file).value();
 }
 
 }  // namespace

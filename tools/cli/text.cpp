@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
 
 namespace cli {
 
@@ -55,8 +56,9 @@ bool is_utf8(const std::string& text) {
     return true;
 }
 
+constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
 std::string base64(const std::string& bytes) {
-    constexpr const char* kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     std::string text;
     for (std::size_t at = 0; at < bytes.size(); at += 3) {
         const auto byte = [&](std::size_t i) {
@@ -66,6 +68,24 @@ std::string base64(const std::string& bytes) {
         for (std::size_t i = 0; i < 4; ++i) text += at + i > bytes.size() ? '=' : kDigits[three >> (18 - 6 * i) & 63];
     }
     return text;
+}
+
+std::optional<std::string> from_base64(const std::string& text) {
+    std::string bytes;
+    for (std::size_t at = 0; at < text.size(); at += 4) {
+        std::uint32_t three = 0;
+        std::size_t padding = 0;
+        for (std::size_t i = at; i < at + 4; ++i) {
+            const char* const digit = i < text.size() && text[i] != '\0' ? std::strchr(kDigits, text[i]) : nullptr;
+            const bool pads = i < text.size() && text[i] == '=' && i >= at + 2 && at + 4 == text.size();
+            if (pads ? false : digit == nullptr || padding > 0) return std::nullopt;
+            padding += pads ? 1 : 0;
+            three = three << 6 | (pads ? 0u : static_cast<std::uint32_t>(digit - kDigits));
+        }
+        for (std::size_t i = 0; i < 3 - padding; ++i)
+            bytes += static_cast<char>(static_cast<unsigned char>(three >> (16 - 8 * i)));
+    }
+    return bytes;
 }
 
 std::string number(const char* format, double value) {

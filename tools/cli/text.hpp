@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 
 namespace cli {
@@ -13,6 +14,8 @@ bool is_utf8(const std::string& text);
 
 /// RFC 4648, with padding.
 std::string base64(const std::string& bytes);
+/// None where `text` is not base64.
+std::optional<std::string> from_base64(const std::string& text);
 
 /// `value` by a printf format.
 std::string number(const char* format, double value);

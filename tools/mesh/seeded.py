@@ -10,9 +10,7 @@ vertices, and decimated by 4 a level; --vertices of at most the shipped 9,409 de
 from __future__ import annotations
 
 import argparse
-import base64
 import heapq
-import re
 import sys
 from pathlib import Path
 from typing import Dict, List, Tuple
@@ -24,13 +22,12 @@ sys.path.insert(0, str(ROOT / "tools"))
 import mesh_file
 import hierarchy as hierarchy_module
 from decoder import Decoder
-from retinaface_weights import archive
+from retinaface_weights import archive, header_export
 
 
 def shipped_file() -> bytes:
     """The weights file in the shipped header."""
-    text = (ROOT / "include" / "retinaface" / "weights" / "default_mesh.hpp").read_text()
-    return b"".join(base64.b64decode(chunk) for chunk in re.findall(r'^    "([A-Za-z0-9+/=]+)",$', text, re.MULTILINE))
+    return header_export.read((ROOT / "include" / "retinaface" / "weights" / "default_mesh.hpp").read_text())
 
 
 def shipped_mesh() -> Tuple[np.ndarray, np.ndarray]:

@@ -6,9 +6,11 @@
 #include <cstdio>
 #include <cstring>
 #include <iterator>
+#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -170,8 +172,8 @@ private:
     /// Length of the header of a file that begins with these 8 bytes.
     static Result<std::size_t> header_size(const unsigned char* bytes, std::size_t size);
     /// Metadata, and the tensors in order, from the file's head (8 bytes and header).
-    Result<std::vector<detail::TensorEntry>> parse(const unsigned char* head, std::size_t header, std::size_t data_size,
-                                                   bool hashed);
+    Result<std::list<detail::TensorEntry>> parse(const unsigned char* head, std::size_t header, std::size_t data_size,
+                                                 bool hashed);
 
     std::map<std::string, std::string> metadata_;
     std::vector<Tensor> tensors_;
@@ -202,19 +204,16 @@ public:
     template <class Member>
     void object(const std::string& what, Member member) {
         expect('{', "at the start of " + what);
-        std::vector<std::string> keys;
+        std::set<std::string> keys;
         if (accept('}')) return;
         do {
-            std::string key = string("a key of " + what);
+            const std::string key = string("a key of " + what);
             expect(':', "behind key '" + key + "' of " + what);
             if (failed()) return;
+            if (!keys.insert(key).second) return refuse("header: duplicate key '" + key + "' in " + what);
             member(key);
-            keys.push_back(std::move(key));
         } while (accept(','));
         expect('}', "at the end of " + what);
-        std::sort(keys.begin(), keys.end());
-        const auto twice = std::adjacent_find(keys.begin(), keys.end());
-        if (twice != keys.end() && !failed()) refuse("header: duplicate key '" + *twice + "' in " + what);
     }
 
     std::string string(const std::string& what) {
@@ -516,10 +515,10 @@ inline Result<std::size_t> Weights::header_size(const unsigned char* bytes, std:
     return static_cast<std::size_t>(header);
 }
 
-inline Result<std::vector<detail::TensorEntry>> Weights::parse(const unsigned char* head, std::size_t header,
-                                                               std::size_t data_size, bool hashed) {
+inline Result<std::list<detail::TensorEntry>> Weights::parse(const unsigned char* head, std::size_t header, std::size_t data_size,
+                                                             bool hashed) {
     const auto bad = [](const std::string& what) { return detail::bad_weights(what); };
-    std::vector<detail::TensorEntry> entries;
+    std::list<detail::TensorEntry> entries;
     detail::HeaderParser parser(reinterpret_cast<const char*>(head + 8), header);
     if (header == 0 || head[8] != '{') return bad("header: expected '{' as its first byte (damaged?)");
     parser.object("the header", [&](const std::string& key) {
@@ -536,7 +535,7 @@ inline Result<std::vector<detail::TensorEntry>> Weights::parse(const unsigned ch
                                          std::end(detail::kHashedFormats);
     if (has_hash_ && !hashed) return detail::lacks_hash(*format);
 
-    std::sort(entries.begin(), entries.end(), [](const detail::TensorEntry& a, const detail::TensorEntry& b) {
+    entries.sort([](const detail::TensorEntry& a, const detail::TensorEntry& b) {
         return a.begin != b.begin ? a.begin < b.begin : a.end < b.end;
     });
     std::int64_t position = 0;
@@ -571,7 +570,7 @@ inline Result<Weights> Weights::read(const void* data, std::size_t size, Check c
     if (!hashed) return hashed.error();
 
     Weights weights;
-    Result<std::vector<detail::TensorEntry>> entries = weights.parse(bytes, *header, data_size, *hashed);
+    Result<std::list<detail::TensorEntry>> entries = weights.parse(bytes, *header, data_size, *hashed);
     if (!entries) return entries.error();
     weights.tensors_.reserve((*entries).size());
     for (detail::TensorEntry& entry : *entries) {
@@ -610,7 +609,7 @@ inline Result<Weights> Weights::open_file(const std::string& path) {
         if (!hashed) return hashed.error();
 
         Weights weights;
-        Result<std::vector<detail::TensorEntry>> entries = weights.parse(head.data(), *header, size - begin, *hashed);
+        Result<std::list<detail::TensorEntry>> entries = weights.parse(head.data(), *header, size - begin, *hashed);
         if (!entries) return entries.error();
         for (detail::TensorEntry& entry : *entries) {
             const std::size_t at = begin + static_cast<std::size_t>(entry.begin);
