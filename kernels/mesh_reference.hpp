@@ -67,8 +67,8 @@ struct Triangle {
         for (int i = 0; i < 3; ++i) {
             const RasterVertex& v = vertices[corners[i]];
             if (v.x == kRasterNowhere) return false;
-            x[i] = v.x;
-            y[i] = v.y;
+            x[i] = static_cast<std::int64_t>(v.x);
+            y[i] = static_cast<std::int64_t>(v.y);
             q[i] = v.q;
         }
         area = (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0]);
@@ -135,12 +135,12 @@ inline void raster(const RasterArgs& r) {
 inline void normals(const NormalsArgs& a) {
     for (int t = a.begin; t < a.end; ++t) {
         const std::int32_t* const corners = a.triangles + 3 * static_cast<std::ptrdiff_t>(t);
-        const float* corner[3];
-        for (int i = 0; i < 3; ++i) corner[i] = a.vertices + 3 * static_cast<std::ptrdiff_t>(corners[i]);
+        float* corner[3];
+        for (int i = 0; i < 3; ++i) corner[i] = a.attributes + kRasterAttributes * static_cast<std::ptrdiff_t>(corners[i]);
         float b[3], c[3], n[3];
         for (int i = 0; i < 3; ++i) {
-            b[i] = corner[1][i] - corner[0][i];
-            c[i] = corner[2][i] - corner[0][i];
+            b[i] = corner[1][kPositionAt + i] - corner[0][kPositionAt + i];
+            c[i] = corner[2][kPositionAt + i] - corner[0][kPositionAt + i];
         }
         bool drawn = true;
         for (int i = 0; i < 3; ++i) {
@@ -150,7 +150,7 @@ inline void normals(const NormalsArgs& a) {
         }
         if (!drawn) continue;
         for (int i = 0; i < 3; ++i)
-            for (int j = 0; j < 3; ++j) a.normals[kRasterAttributes * static_cast<std::ptrdiff_t>(corners[i]) + j] += n[j];
+            for (int j = 0; j < 3; ++j) corner[i][kNormalAt + j] += n[j];
     }
 }
 

@@ -97,12 +97,13 @@ inline float rounded_product(float a, float b) {
 /// Sub-pixel steps of the rasteriser: vertices lie on a grid of 1 / 256 pixel.
 constexpr int kRasterSteps = 256;
 /// A vertex that cannot be drawn (not finite, behind the camera, absurdly far outside): triangles with one are left out.
-constexpr std::int32_t kRasterNowhere = INT32_MIN;
+constexpr float kRasterNowhere = -1e30f;
 
 /// A vertex on the screen. q is affine there: 1 / depth, or -depth of a parallel projection.
 struct RasterVertex {
-    std::int32_t x, y;  ///< in 1 / 256 pixel, at most 2^29 from 0; x may be kRasterNowhere
+    float x, y;  ///< whole numbers, in 1 / 256 pixel, at most 2^29 from 0; x may be kRasterNowhere
     float q;
+    float none;  ///< fills the four floats that kernels load at once
 };
 
 /// Which triangle is nearest, at every pixel centre. Edges are inclusive and evaluated exactly in integers, so neighbours leave no
@@ -120,18 +121,18 @@ struct RasterArgs {
 };
 constexpr int kRasterSpans = 16;
 
-/// normals[v] += (b - a) x (c - a) for the triangles around v: weighted by area, seen from outside. A triangle whose normal has an element
-/// of 1e18 or more, or none, is left out.
+/// What a vertex carries, in the one cache line that a pixel loads for each corner: normal, a zero, x, y and q of its RasterVertex, colour,
+/// coordinates, position.
+constexpr int kRasterAttributes = 16;
+enum RasterAttribute { kNormalAt = 0, kScreenAt = 4, kColourAt = 7, kCoordinateAt = 10, kPositionAt = 13 };
+
+/// The normals of the vertices: sum of (b - a) x (c - a) over the triangles around each, weighted by area, seen from outside, added in the
+/// order of the triangles. A triangle whose normal has an element of 1e18 or more, or none, is left out.
 struct NormalsArgs {
-    const float* vertices;  ///< [n][3]
     const std::int32_t* triangles;
     int begin, end;
-    float* normals;  ///< [n][kRasterAttributes], of which the first three are written
+    float* attributes;  ///< [n][kRasterAttributes]: positions are read, normals written
 };
-
-/// Attributes a vertex carries: normal, colour, coordinates, position, zeros.
-constexpr int kRasterAttributes = 16;
-enum RasterAttribute { kNormalAt = 0, kColourAt = 3, kCoordinateAt = 6, kPositionAt = 9 };
 
 /// One row of pixels: the attributes of the triangle that is nearest, right in perspective, and Lambert's colour from a point light:
 /// albedo * (ambient + light * max(0, n . l)). Zeros where there is no triangle.

@@ -599,6 +599,13 @@ TEST_CASE("the same image on every set; hostile triangles are harmless") {
     const auto same = [](const auto& x, const auto& y) {
         return x.size() == y.size() && std::memcmp(x.data(), y.data(), x.size() * sizeof(x[0])) == 0;
     };
+    // Of overflow comes NaN, of either sign.
+    const auto same_or_nan = [](rf::Span<const float> x, rf::Span<const float> y) {
+        bool alike = x.size() == y.size();
+        for (std::size_t i = 0; alike && i < x.size(); ++i)
+            alike = std::memcmp(&x[i], &y[i], sizeof x[i]) == 0 || (std::isnan(x[i]) && std::isnan(y[i]));
+        return alike;
+    };
     rf::Projection p = identity_projection();
     p.rows[1][1] = 1;
     p.rows[2] = {0, 0, 1, 10};
@@ -612,19 +619,47 @@ TEST_CASE("the same image on every set; hostile triangles are harmless") {
         CHECK(same(a.mask, b.mask));
         CHECK(same(a.triangles, b.triangles));
         CHECK(same(a.depth, b.depth));
+        for (const auto member : {&rf::Rendering::normals, &rf::Rendering::coordinates, &rf::Rendering::colours})
+            CHECK(same_or_nan(a.*member, b.*member));
     }
-    // The shipped mesh, with everything.
+    // Triangles of 1 to 17 pixels a side, with corners on pixel centres and without; edges of the image, too, and of the largest one.
+    vertices.clear();
+    triangles.clear();
+    for (int i = 0; i < 3 * 4000; ++i) {
+        const float side = static_cast<float>(1 + i / 3 % 17), at = static_cast<float>(i / 3 % 89) - 8;
+        const float offset = i / 3 % 3 == 0 ? 0.5f : near(random) / 100;
+        vertices.push_back((i / 3 % 5 == 0 ? 65500.0f : 0) + at + (i % 3 == 1 ? side : 0) + offset);
+        vertices.push_back(std::floor(near(random) / 8) + (i % 3 == 2 ? side : 0) + offset);
+        vertices.push_back(z(random));
+        triangles.push_back(i);
+    }
+    p = identity_projection();
+    p.rows[1][1] = 1;
+    for (const int width : {65536, 70, 3}) {
+        for (const bool cull : {false, true}) {
+            const rf::Rendering& a = rasteriser.render({vertices, triangles}, p, width, 16, {}, {cull, true});
+            const rf::Rendering& b = reference.render({vertices, triangles}, p, width, 16, {}, {cull, true});
+            CHECK(same(a.triangles, b.triangles));
+            for (const auto member :
+                 {&rf::Rendering::depth, &rf::Rendering::normals, &rf::Rendering::coordinates, &rf::Rendering::colours})
+                CHECK(same_or_nan(a.*member, b.*member));
+        }
+    }
+    // The shipped mesh, with everything; from near, too, where triangles are large.
     const std::vector<float> latent(128, 0.3f);
     const rf::DecodedMesh face = shipped().decode(latent)[0];
     rf::Camera camera;
     camera.location = {20, 5, 60};
     camera.focal_length = 300;
     const rf::MeshView mesh{face.vertices, shipped().triangles(), face.colours};
-    const rf::Rendering& a = rasteriser.render(mesh, camera.projection(128, 128), 128, 128);
-    const rf::Rendering& b = reference.render(mesh, camera.projection(128, 128), 128, 128);
-    for (const auto member :
-         {&rf::Rendering::depth, &rf::Rendering::normals, &rf::Rendering::coordinates, &rf::Rendering::colours})
-        CHECK(same(a.*member, b.*member));
+    for (const float focal_length : {300.0f, 5000.0f}) {
+        camera.focal_length = focal_length;
+        const rf::Rendering& a = rasteriser.render(mesh, camera.projection(131, 128), 131, 128);
+        const rf::Rendering& b = reference.render(mesh, camera.projection(131, 128), 131, 128);
+        for (const auto member :
+             {&rf::Rendering::depth, &rf::Rendering::normals, &rf::Rendering::coordinates, &rf::Rendering::colours})
+            CHECK(same(a.*member, b.*member));
+    }
 
     std::vector<std::int32_t> bad{0, 1, 3};
     const std::vector<float> three(9, 1.0f);

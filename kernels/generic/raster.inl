@@ -1,25 +1,36 @@
-// The rasteriser. Coverage is exact (integers, or floats that hold integers below 2^24). Elsewhere no product is fused with a sum, and
-// every set draws the same image.
+// The rasteriser. Coverage is exact (integers, or floats that hold whole numbers up to 2^24). Elsewhere no product is fused with a sum,
+// and every set draws the same image.
+
+constexpr unsigned kAllLanes = ~0u >> (32 - kWidth);
 
 /// A triangle on the sub-pixel grid; a corner's edge is the one opposite to it.
 struct RasterTriangle {
-    RasterVertex corner[3];
-    std::int64_t area;  ///< doubled, in grid units; its sign says which way round the corners run
+    std::int64_t x[3], y[3];
+    float q[3];
+
+    RETINAFACE_INLINE RasterTriangle(const RasterVertex* vertices, const std::int32_t* corners) {
+        for (int i = 0; i < 3; ++i) {
+            const RasterVertex& v = vertices[corners[i]];
+            x[i] = static_cast<std::int64_t>(v.x);
+            y[i] = static_cast<std::int64_t>(v.y);
+            q[i] = v.q;
+        }
+    }
+    /// Doubled; its sign says which way round the corners run.
+    RETINAFACE_INLINE std::int64_t area() const { return (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0]); }
+    /// Edge value i at the centre of pixel (px, py), in the sign of the area.
+    RETINAFACE_INLINE std::int64_t edge(int i, int px, int py) const {
+        const int a = (i + 1) % 3, b = (i + 2) % 3;
+        const std::int64_t cx = std::int64_t{px} * kRasterSteps + kRasterSteps / 2,
+                           cy = std::int64_t{py} * kRasterSteps + kRasterSteps / 2;
+        return (x[b] - x[a]) * (cy - y[a]) - (y[b] - y[a]) * (cx - x[a]);
+    }
+    /// q relative to corner 0's where edges 1 and 2 have these values.
+    RETINAFACE_INLINE float change(float inverse, std::int64_t e1, std::int64_t e2) const {
+        return rounded_product(rounded_product(static_cast<float>(e1), inverse), q[1] - q[0]) +
+               rounded_product(rounded_product(static_cast<float>(e2), inverse), q[2] - q[0]);
+    }
 };
-
-/// Edge value i at the centre of pixel (px, py), in the sign of the area.
-RETINAFACE_INLINE std::int64_t raster_edge(const RasterTriangle& t, int i, int px, int py) {
-    const RasterVertex &a = t.corner[(i + 1) % 3], &b = t.corner[(i + 2) % 3];
-    const std::int64_t x = std::int64_t{px} * kRasterSteps + kRasterSteps / 2,
-                       y = std::int64_t{py} * kRasterSteps + kRasterSteps / 2;
-    return std::int64_t{b.x - a.x} * (y - a.y) - std::int64_t{b.y - a.y} * (x - a.x);
-}
-
-/// q relative to corner 0's where edges 1 and 2 have these values.
-RETINAFACE_INLINE float raster_change(const RasterTriangle& t, float inverse, std::int64_t e1, std::int64_t e2) {
-    return rounded_product(rounded_product(static_cast<float>(e1), inverse), t.corner[1].q - t.corner[0].q) +
-           rounded_product(rounded_product(static_cast<float>(e2), inverse), t.corner[2].q - t.corner[0].q);
-}
 
 /// Pixels first .. last of a row against q0 + i * dq.
 RETINAFACE_INLINE void raster_span(float* nearest, std::int32_t* triangle, int count, float q0, float dq, std::int32_t id) {
@@ -47,260 +58,365 @@ RETINAFACE_INLINE void raster_span(float* nearest, std::int32_t* triangle, int c
     }
 }
 
-struct PixelBox {
-    int left, top, right, bottom;  ///< inclusive
-};
-
-/// Many pixels: every row's span by division, then vectors.
-inline void raster_rows(const RasterArgs& r, const RasterTriangle& t, std::int32_t id, PixelBox box) {
-    const std::int64_t sign = t.area > 0 ? 1 : -1;
-    const float inverse = 1 / static_cast<float>(t.area);
+/// A triangle of any size: every row's span by division, then vectors.
+inline void raster_rows(const RasterArgs& r, std::int32_t id) {
+    const std::int32_t* const corners = r.triangles + 3 * static_cast<std::ptrdiff_t>(id);
+    for (int i = 0; i < 3; ++i)
+        if (r.vertices[corners[i]].x == kRasterNowhere) return;
+    const RasterTriangle t(r.vertices, corners);
+    const std::int64_t area = t.area();
+    if (area == 0 || (r.cull && area > 0)) return;
+    const auto least = [](std::int64_t a, std::int64_t b) { return a < b ? a : b; };
+    const auto most = [](std::int64_t a, std::int64_t b) { return a > b ? a : b; };
+    // Pixels whose centres lie within the box of the corners.
+    const auto from = [&](const std::int64_t* v) {
+        return most((least(least(v[0], v[1]), v[2]) + kRasterSteps / 2 - 1) >> 8, 0);
+    };
+    const auto to = [&](const std::int64_t* v, int side) {
+        return least((most(most(v[0], v[1]), v[2]) - kRasterSteps / 2) >> 8, side - 1);
+    };
+    const std::int64_t left = from(t.x), right = to(t.x, r.width);
+    const int top = static_cast<int>(from(t.y)), bottom = static_cast<int>(to(t.y, r.height));
+    const std::int64_t sign = area > 0 ? 1 : -1;
+    const float inverse = 1 / static_cast<float>(area);
     std::int64_t step[3];
-    for (int i = 0; i < 3; ++i) step[i] = -std::int64_t{t.corner[(i + 2) % 3].y - t.corner[(i + 1) % 3].y} * kRasterSteps * sign;
-    const float slope = raster_change(t, inverse, step[1] * sign, step[2] * sign);
-    for (int py = box.top; py <= box.bottom; ++py) {
-        std::int64_t first = box.left, last = box.right;
+    for (int i = 0; i < 3; ++i) step[i] = -(t.y[(i + 2) % 3] - t.y[(i + 1) % 3]) * kRasterSteps * sign;
+    const float slope = t.change(inverse, step[1] * sign, step[2] * sign);
+    for (int py = top; py <= bottom; ++py) {
+        std::int64_t first = left, last = right;
         for (int i = 0; i < 3; ++i) {
-            const std::int64_t e = raster_edge(t, i, box.left, py) * sign;
+            const std::int64_t e = t.edge(i, static_cast<int>(left), py) * sign;
             if (step[i] > 0) {
-                if (e < 0) {
-                    const std::int64_t x = box.left + (-e + step[i] - 1) / step[i];
-                    first = x > first ? x : first;
-                }
+                if (e < 0) first = most(first, left + (-e + step[i] - 1) / step[i]);
             } else if (e < 0) {
                 last = -1;  // never reached again
             } else if (step[i] < 0) {
-                const std::int64_t x = box.left + e / -step[i];
-                last = x < last ? x : last;
+                last = least(last, left + e / -step[i]);
             }
         }
         if (first > last) continue;
         const int px = static_cast<int>(first);
-        const float q = t.corner[0].q + raster_change(t, inverse, raster_edge(t, 1, px, py), raster_edge(t, 2, px, py));
+        const float q = t.q[0] + t.change(inverse, t.edge(1, px, py), t.edge(2, px, py));
         const std::ptrdiff_t at = std::ptrdiff_t{py} * r.width + px;
         raster_span(r.nearest + at, r.triangle + at, static_cast<int>(last - first) + 1, q, slope, id);
     }
 }
 
-/// At most kRasterSpans pixels a side: edge values fit 32 bits.
-inline void raster_pixels(const RasterArgs& r, const RasterTriangle& t, std::int32_t id, PixelBox box) {
-    const int sign = t.area > 0 ? 1 : -1;
-    const float inverse = 1 / static_cast<float>(t.area) * static_cast<float>(sign);
-    std::int32_t row[3], across[3], down[3];
-    for (int i = 0; i < 3; ++i) {
-        const RasterVertex &a = t.corner[(i + 1) % 3], &b = t.corner[(i + 2) % 3];
-        row[i] = static_cast<std::int32_t>(raster_edge(t, i, box.left, box.top)) * sign;
-        across[i] = -(b.y - a.y) * kRasterSteps * sign;
-        down[i] = (b.x - a.x) * kRasterSteps * sign;
-    }
-    for (int py = box.top; py <= box.bottom; ++py) {
-        std::int32_t e[3] = {row[0], row[1], row[2]};
-        float* const nearest = r.nearest + std::ptrdiff_t{py} * r.width;
-        std::int32_t* const triangle = r.triangle + std::ptrdiff_t{py} * r.width;
-        for (int px = box.left; px <= box.right; ++px) {
-            if ((e[0] | e[1] | e[2]) >= 0) {
-                const float q = t.corner[0].q + raster_change(t, inverse, e[1], e[2]);
-                if (q > nearest[px]) {
-                    nearest[px] = q;
-                    triangle[px] = id;
-                }
-            }
-            for (int i = 0; i < 3; ++i) e[i] += across[i];
-        }
-        for (int i = 0; i < 3; ++i) row[i] += down[i];
-    }
-}
-
 /// Blocks of 4 x 4 pixels, which are the lanes of vectors.
 constexpr int kBlock = 4;
-alignas(64) inline constexpr float kBlockColumn[16] = {0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3};
-alignas(64) inline constexpr float kBlockRow[16] = {0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3};
-/// Sides of a triangle's box, in pixels, up to which edge values stay below 2^24, so that floats hold them exactly.
-constexpr int kBlocksSide = 8;
+/// By lane: columns and rows of the blocks of a box of kRasterSpans + 1 pixels, a block after the other.
+struct BlockTables {
+    static constexpr int kBlocks = kRasterSpans / kBlock + 1;
+    float column[16 * kBlocks] = {}, row[16 * kBlocks] = {}, lane[16] = {};
+    /// Bits of the lanes in the first rows and columns.
+    std::uint16_t inside[kBlock + 1][kBlock + 1] = {};
 
-/// A triangle whose box has at most kBlocksSide pixels a side and lies in the image.
-RETINAFACE_INLINE void raster_blocks(const RasterArgs& r, const RasterTriangle& t, std::int32_t id, PixelBox box) {
-    const RasterVertex &a = t.corner[0], &b = t.corner[1], &c = t.corner[2];
-    const int x = box.left * kRasterSteps + kRasterSteps / 2, y = box.top * kRasterSteps + kRasterSteps / 2;
-    // Turned so that what is covered is not positive.
-    const auto area = static_cast<std::int32_t>(t.area);
-    const int sign = area > 0 ? -1 : 1;
-    const auto lanes = [&](int value) { return broadcast(static_cast<float>(value * sign)); };
-    const Vec column = load(kBlockColumn), across1 = lanes((c.y - a.y) * kRasterSteps),
-              across2 = lanes((a.y - b.y) * kRasterSteps), down1 = lanes((a.x - c.x) * kRasterSteps),
-              down2 = lanes((b.x - a.x) * kRasterSteps);
-    const Vec first1 = fma(column, across1, lanes((a.x - c.x) * (y - c.y) - (a.y - c.y) * (x - c.x))),
-              first2 = fma(column, across2, lanes((b.x - a.x) * (y - a.y) - (b.y - a.y) * (x - a.x)));
-    const Vec whole = lanes(area), inverse = broadcast(1 / static_cast<float>(area * sign));
-    const Vec change1 = broadcast(b.q - a.q), change2 = broadcast(c.q - a.q), origin = broadcast(a.q);
-    for (int top = box.top; top <= box.bottom; top += kBlock) {
-        for (int left = box.left; left <= box.right; left += kBlock) {
-            const Vec at_column = broadcast(static_cast<float>(left - box.left));
-            alignas(64) float q[kBlock * kBlock];
-            unsigned covered = 0;
-            for (int i = 0; i < kBlock * kBlock; i += kWidth) {
-                static_assert(kWidth % kBlock == 0, "the columns of a vector are those of the block");
-                const Vec at_row = add(load(kBlockRow + i), broadcast(static_cast<float>(top - box.top)));
-                const Vec e1 = fma(at_column, across1, fma(at_row, down1, first1)),
-                          e2 = fma(at_column, across2, fma(at_row, down2, first2));
-                const Vec e0 = sub(sub(whole, e1), e2);
-                covered |= not_positive(max(max(e0, e1), e2)) << i;
-                store(q + i, add(origin, add(product(product(e1, inverse), change1), product(product(e2, inverse), change2))));
-            }
-            const std::ptrdiff_t first = std::ptrdiff_t{top} * r.width + left;
-            for (; covered != 0; covered &= covered - 1) {
-                const int i = __builtin_ctz(covered);
-                const std::ptrdiff_t at = first + std::ptrdiff_t{i / kBlock} * r.width + i % kBlock;
-                // Without a branch: which is nearer is anybody's guess.
-                const std::int32_t nearer = -static_cast<std::int32_t>(q[i] > r.nearest[at]);
-                r.nearest[at] = q[i] > r.nearest[at] ? q[i] : r.nearest[at];
-                r.triangle[at] = (id & nearer) | (r.triangle[at] & ~nearer);
-            }
+    constexpr BlockTables() {
+        for (int i = 0; i < 16 * kBlocks; ++i) {
+            column[i] = static_cast<float>(i / 16 * kBlock + i % kBlock);
+            row[i] = static_cast<float>(i / kBlock);
+        }
+        for (int i = 0; i < 16; ++i) {
+            lane[i] = static_cast<float>(i);
+            for (int rows = i / kBlock + 1; rows <= kBlock; ++rows)
+                for (int columns = i % kBlock + 1; columns <= kBlock; ++columns)
+                    inside[rows][columns] = static_cast<std::uint16_t>(inside[rows][columns] | 1 << i);
         }
     }
-}
+};
+alignas(64) inline constexpr BlockTables kTables;
+
+/// Pixels that triangles cover, in the order of the triangles: whether each is nearer than what is drawn is found out one by one, and
+/// thus without a guess of how many pixels the next triangle covers.
+struct RasterFragments {
+    static constexpr int kRoom = 256;
+    float q[kRoom + 16];
+    float where[kRoom + 16];  ///< block * 16 + lane
+    /// By block: its first pixel, its triangle. Each block has room for its fragments, so there are at most as many.
+    std::int32_t first[kRoom], id[kRoom];
+
+    void draw(const RasterArgs& r, int count) const {
+        std::int32_t offset[kBlock * kBlock];
+        for (int i = 0; i < kBlock * kBlock; ++i) offset[i] = i / kBlock * r.width + i % kBlock;
+        for (int i = 0; i < count; ++i) {
+            const auto at = static_cast<std::uint32_t>(where[i]);
+            const std::ptrdiff_t pixel = first[at / 16] + offset[at % 16];
+            // Nearly always so: most pixels are covered once.
+            if (!(q[i] > r.nearest[pixel])) continue;
+            r.nearest[pixel] = q[i];
+            r.triangle[pixel] = id[at / 16];
+        }
+    }
+};
+
+/// Triangles of at most kRasterSpans pixels a side, a lane each. Boxes are clipped to the image. Edge values are turned so that what is
+/// covered is not positive; at pixels of the box they are at most the box's area, 2^24, so that floats hold them exactly.
+struct RasterGroup {
+    alignas(64) float first[3][kWidth];  ///< edge values at the box's first pixel
+    alignas(64) float across[3][kWidth], down[3][kWidth];
+    alignas(64) float inverse[kWidth], q[kWidth], change[2][kWidth];
+    alignas(64) float left[kWidth], top[kWidth], columns[kWidth], rows[kWidth];  ///< of the box
+    unsigned drawn;  ///< bits of the lanes whose triangles may cover a pixel
+    unsigned large;  ///< bits of those with over kRasterSpans pixels a side or a corner nowhere, which are not among the drawn
+
+    /// Triangles n .. n + count - 1.
+    RETINAFACE_INLINE RasterGroup(const RasterArgs& r, int n, int count) {
+        const Vec one = broadcast(1), steps = broadcast(kRasterSteps), half = broadcast(kRasterSteps / 2);
+        Vec x[3], y[3], depth[3];
+        RETINAFACE_UNROLL
+        for (int i = 0; i < 3; ++i) {
+            Vec corner[4];
+            load_fours(
+                [&](int lane) {
+                    const int triangle = n + (lane < count ? lane : 0);
+                    return reinterpret_cast<const float*>(r.vertices +
+                                                          r.triangles[3 * static_cast<std::ptrdiff_t>(triangle) + i]);
+                },
+                corner);
+            x[i] = corner[0];
+            y[i] = corner[1];
+            depth[i] = corner[2];
+        }
+        const auto least = [&](Vec a, Vec b) { return select_greater(a, b, b, a); };
+        const Vec low_x = least(least(x[0], x[1]), x[2]), low_y = least(least(y[0], y[1]), y[2]);
+        const Vec high_x = max(max(x[0], x[1]), x[2]), high_y = max(max(y[0], y[1]), y[2]);
+        const Vec beyond = sub(max(sub(high_x, low_x), sub(high_y, low_y)), broadcast(kRasterSpans * kRasterSteps));
+
+        // Pixels whose centres lie within. Adding 1.5 * 2^23 and taking it away rounds to whole numbers.
+        const Vec whole = broadcast(12582912), pixel = broadcast(1.0f / kRasterSteps);
+        const auto rounded = [&](Vec v) { return sub(add(v, whole), whole); };
+        const auto from = [&](Vec low) {
+            const Vec v = product(sub(low, half), pixel), near = rounded(v);
+            return max(select_greater(v, near, add(near, one), near), zero());
+        };
+        const auto to = [&](Vec high, int side) {
+            const Vec v = product(sub(high, half), pixel), near = rounded(v);
+            return least(select_greater(near, v, sub(near, one), near), broadcast(static_cast<float>(side - 1)));
+        };
+        const Vec box_left = from(low_x), box_top = from(low_y), width = sub(to(high_x, r.width), box_left),
+                  height = sub(to(high_y, r.height), box_top);
+        store(left, box_left);
+        store(top, box_top);
+        store(columns, add(width, one));
+        store(rows, add(height, one));
+
+        const auto minor = [&](Vec ax, Vec ay, Vec bx, Vec by) { return sub(product(ax, by), product(ay, bx)); };
+        const Vec area = minor(sub(x[1], x[0]), sub(y[1], y[0]), sub(x[2], x[0]), sub(y[2], y[0]));
+        const Vec sign = select_greater(area, zero(), broadcast(-1), one), turned = product(area, sign);
+        const Vec px = add(product(box_left, steps), half), py = add(product(box_top, steps), half);
+        for (int i = 0; i < 3; ++i) {
+            const int a = (i + 1) % 3, b = (i + 2) % 3;
+            const Vec dx = product(sub(x[b], x[a]), sign), dy = product(sub(y[b], y[a]), sign);
+            store(first[i], minor(dx, dy, sub(px, x[a]), sub(py, y[a])));
+            store(across[i], product(sub(zero(), dy), steps));
+            store(down[i], product(dx, steps));
+        }
+        store(inverse, divide(one, turned));
+        store(q, depth[0]);
+        for (int i = 0; i < 2; ++i) store(change[i], sub(depth[i + 1], depth[0]));
+
+        const unsigned lanes = kAllLanes >> (kWidth - count), small = not_positive(beyond);
+        const Vec empty = max(max(sub(zero(), width), sub(zero(), height)), add(turned, one));
+        drawn = lanes & small & not_positive(r.cull ? max(empty, area) : empty);
+        large = lanes & ~small;
+    }
+};
 
 inline void raster(const RasterArgs& r) {
-    const auto least = [](std::int32_t a, std::int32_t b) { return a < b ? a : b; };
-    const auto most = [](std::int32_t a, std::int32_t b) { return a > b ? a : b; };
-    for (int n = r.begin; n < r.end; ++n) {
-        const std::int32_t* const corners = r.triangles + 3 * static_cast<std::ptrdiff_t>(n);
-        const RasterVertex &a = r.vertices[corners[0]], &b = r.vertices[corners[1]], &c = r.vertices[corners[2]];
-        const std::int32_t left = least(least(a.x, b.x), c.x), top = least(least(a.y, b.y), c.y);
-        if (left == kRasterNowhere) continue;
-        const std::int32_t right = most(most(a.x, b.x), c.x), bottom = most(most(a.y, b.y), c.y);
-        // Pixels whose centres lie within.
-        const PixelBox box{(left + kRasterSteps / 2 - 1) >> 8, (top + kRasterSteps / 2 - 1) >> 8, (right - kRasterSteps / 2) >> 8,
-                           (bottom - kRasterSteps / 2) >> 8};
-        if (box.left > box.right || box.top > box.bottom) continue;
-        const RasterTriangle t{{a, b, c}, std::int64_t{b.x - a.x} * (c.y - a.y) - std::int64_t{c.x - a.x} * (b.y - a.y)};
-        if (t.area == 0 || (r.cull && t.area > 0)) continue;
-        const bool inside = box.left >= 0 && box.top >= 0 && box.right < r.width && box.bottom < r.height;
-        if (inside && box.right - box.left < kBlocksSide && box.bottom - box.top < kBlocksSide) {
-            raster_blocks(r, t, n, box);
-            continue;
+    RasterFragments out;
+    int count = 0, blocks = 0;
+    const auto draw = [&] {
+        out.draw(r, count);
+        count = blocks = 0;
+    };
+    for (int n = r.begin; n < r.end; n += kWidth) {
+        const RasterGroup g(r, n, r.end - n < kWidth ? r.end - n : kWidth);
+        for (unsigned lanes = g.drawn | g.large; lanes != 0; lanes &= lanes - 1) {
+            const int lane = __builtin_ctz(lanes);
+            if (g.large >> lane & 1) {
+                draw();  // what came first is drawn first
+                raster_rows(r, n + lane);
+                continue;
+            }
+            const Vec across0 = broadcast(g.across[0][lane]), across1 = broadcast(g.across[1][lane]),
+                      across2 = broadcast(g.across[2][lane]);
+            const Vec down0 = broadcast(g.down[0][lane]), down1 = broadcast(g.down[1][lane]), down2 = broadcast(g.down[2][lane]);
+            const Vec first0 = broadcast(g.first[0][lane]), first1 = broadcast(g.first[1][lane]),
+                      first2 = broadcast(g.first[2][lane]);
+            const Vec inverse = broadcast(g.inverse[lane]), origin = broadcast(g.q[lane]);
+            const Vec change1 = broadcast(g.change[0][lane]), change2 = broadcast(g.change[1][lane]);
+            const auto left = static_cast<std::int32_t>(g.left[lane]), top = static_cast<std::int32_t>(g.top[lane]);
+            const int columns = static_cast<std::int32_t>(g.columns[lane]), rows = static_cast<std::int32_t>(g.rows[lane]);
+            const std::int32_t pixel = top * r.width + left;
+            const auto block = [&](int x, int y) {
+                if (count > RasterFragments::kRoom - kBlock * kBlock || blocks == RasterFragments::kRoom) draw();
+                out.first[blocks] = pixel + y * r.width + x;
+                out.id[blocks] = n + lane;
+                // Lanes outside the box hold no exact values, nor pixels of the image where it ends.
+                const int high = rows - y < kBlock ? rows - y : kBlock;
+                const unsigned box = kTables.inside[high][columns - x < kBlock ? columns - x : kBlock];
+                const Vec column = load(kTables.column + kBlock * x);
+                for (int i = 0; i < kBlock * high; i += kWidth) {
+                    static_assert(kWidth % kBlock == 0, "the columns of a vector are those of the block");
+                    const Vec row = load(kTables.row + kBlock * y + i);
+                    const Vec e0 = fma(column, across0, fma(row, down0, first0)),
+                              e1 = fma(column, across1, fma(row, down1, first1)),
+                              e2 = fma(column, across2, fma(row, down2, first2));
+                    const unsigned covered = not_positive(max(max(e0, e1), e2)) & (box >> i);
+                    const Vec q =
+                        add(origin, add(product(product(e1, inverse), change1), product(product(e2, inverse), change2)));
+                    compress(out.where + count, add(load(kTables.lane + i), broadcast(static_cast<float>(blocks * 16))), covered);
+                    count += compress(out.q + count, q, covered);
+                }
+                ++blocks;
+            };
+            if (columns <= kBlock && rows <= kBlock) {
+                block(0, 0);  // most triangles, for which two loops would be half of the work
+            } else {
+                for (int y = 0; y < rows; y += kBlock)
+                    for (int x = 0; x < columns; x += kBlock) block(x, y);
+            }
         }
-        const PixelBox clipped{most(box.left, 0), most(box.top, 0), least(box.right, r.width - 1),
-                               least(box.bottom, r.height - 1)};
-        if (clipped.left > clipped.right || clipped.top > clipped.bottom) continue;
-        if (right - left > kRasterSpans * kRasterSteps || bottom - top > kRasterSpans * kRasterSteps)
-            raster_rows(r, t, n, clipped);
-        else
-            raster_pixels(r, t, n, clipped);
     }
+    draw();
 }
 
 inline void normals(const NormalsArgs& args) {
-    for (int t = args.begin; t < args.end; ++t) {
-        const std::int32_t* const corners = args.triangles + 3 * static_cast<std::ptrdiff_t>(t);
-        const auto at = [&](int i) { return static_cast<std::ptrdiff_t>(corners[i]); };
-        const float *a = args.vertices + 3 * at(0), *b = args.vertices + 3 * at(1), *c = args.vertices + 3 * at(2);
-        const float u[3] = {b[0] - a[0], b[1] - a[1], b[2] - a[2]}, v[3] = {c[0] - a[0], c[1] - a[1], c[2] - a[2]};
-        const auto minor = [&](int i, int j) { return rounded_product(u[i], v[j]) - rounded_product(u[j], v[i]); };
-        const float n[3] = {minor(1, 2), minor(2, 0), minor(0, 1)};
-        if (!(std::abs(n[0]) < 1e18f && std::abs(n[1]) < 1e18f && std::abs(n[2]) < 1e18f)) continue;
-        for (int i = 0; i < 3; ++i)
-            for (int j = 0; j < 3; ++j) args.normals[kRasterAttributes * at(i) + j] += n[j];
+    const Vec limit = broadcast(1e18f), one = broadcast(1);
+    for (int n = args.begin; n < args.end; n += kWidth) {
+        const int count = args.end - n < kWidth ? args.end - n : kWidth;
+        const std::int32_t* const corners = args.triangles + 3 * static_cast<std::ptrdiff_t>(n);
+        float* vertex[3][kWidth];
+        for (int lane = 0; lane < kWidth; ++lane)
+            for (int i = 0; i < 3; ++i)
+                vertex[i][lane] =
+                    args.attributes + kRasterAttributes * static_cast<std::ptrdiff_t>(corners[lane < count ? 3 * lane + i : 0]);
+        // The last four of a vertex end in its position.
+        constexpr int kLastFour = kRasterAttributes - 4;
+        static_assert(kPositionAt == kLastFour + 1, "x, y and z are the vectors 1 to 3");
+        Vec a[4], b[4], c[4], u[3], v[3];
+        load_fours([&](int lane) { return vertex[0][lane] + kLastFour; }, a);
+        load_fours([&](int lane) { return vertex[1][lane] + kLastFour; }, b);
+        load_fours([&](int lane) { return vertex[2][lane] + kLastFour; }, c);
+        for (int i = 0; i < 3; ++i) {
+            u[i] = sub(b[i + 1], a[i + 1]);
+            v[i] = sub(c[i + 1], a[i + 1]);
+        }
+        const auto minor = [&](int i, int j) { return sub(product(u[i], v[j]), product(u[j], v[i])); };
+        const Vec normal[3] = {minor(1, 2), minor(2, 0), minor(0, 1)};
+        Vec drawn = one;
+        for (const Vec& element : normal) drawn = select_greater(limit, max(element, sub(zero(), element)), drawn, zero());
+        // Nothing is added by adding 0: no sum that starts at 0 is -0.
+        alignas(64) float sums[4 * kWidth];
+        const auto kept = [&](Vec element) { return select_greater(drawn, zero(), element, zero()); };
+        const Vec four[4] = {kept(normal[0]), kept(normal[1]), kept(normal[2]), zero()};
+        store_fours(sums, four);
+        for (int lane = 0; lane < count; ++lane)
+            for (int i = 0; i < 3; ++i) add_four(vertex[i][lane] + kNormalAt, sums + 4 * lane);
     }
 }
 
-RETINAFACE_INLINE float raster_dot(const float* a, const float* b) {
-    return rounded_product(a[0], b[0]) + rounded_product(a[1], b[1]) + rounded_product(a[2], b[2]);
-}
+/// Edge values of pixels whose triangles' corners are within this many grid units of them are whole numbers up to 2^24.
+constexpr float kShadeNear = 2048;
 
-/// Covered pixels of a row, step by step for all of them: what one pixel has to wait for is long, and processors then look ahead too
-/// little to work on many.
-constexpr int kShadeBatch = 64;
-inline void shade_batch(const ShadeArgs& s, const std::int32_t* pixels, int count) {
-    const std::int32_t* corners[kShadeBatch];
-    // Set up anew for every pixel: small triangles have one or two, and nobody guesses which.
-    alignas(64) float edge[3][kShadeBatch], q[3][kShadeBatch], area[kShadeBatch];
-    const std::int64_t y = std::int64_t{s.row} * kRasterSteps + kRasterSteps / 2;
-    for (int j = 0; j < count; ++j) {
-        const std::int32_t* const corner = s.triangles + 3 * static_cast<std::ptrdiff_t>(s.triangle[pixels[j]]);
-        const std::int64_t x = std::int64_t{pixels[j]} * kRasterSteps + kRasterSteps / 2;
-        std::int64_t dx[3], dy[3], e[3];
-        for (int i = 0; i < 3; ++i) {
-            const RasterVertex& v = s.vertices[corner[i]];
-            dx[i] = x - v.x;
-            dy[i] = y - v.y;
-            q[i][j] = v.q;
-        }
+/// kWidth pixels of the row from px on; where no triangle is nearest there are zeros.
+inline void shade_pixels(const ShadeArgs& s, const std::int32_t* triangle, int px, float* normals, float* coordinates,
+                         float* colours) {
+    const Vec one = broadcast(1), drawn = add(load_ints(triangle), one);
+    if (not_positive(drawn) == kAllLanes) {
+        for (float* const map : {normals, coordinates, colours})
+            for (int i = 0; i < 3; ++i) store(map + i * kWidth, zero());
+        return;
+    }
+    const float* corner[3][kWidth];
+    std::int32_t any = 0;  // lanes without a triangle take the one before, which is at hand
+    for (int j = 0; j < kWidth; ++j) {
+        any = triangle[j] < 0 ? any : triangle[j];
+        const std::int32_t* const corners = s.triangles + 3 * static_cast<std::ptrdiff_t>(any);
+        for (int i = 0; i < 3; ++i) corner[i][j] = s.attributes + kRasterAttributes * static_cast<std::ptrdiff_t>(corners[i]);
+    }
+    const Vec x = add(product(load(kTables.lane), broadcast(kRasterSteps)),
+                      broadcast(static_cast<float>(px * kRasterSteps + kRasterSteps / 2))),
+              y = broadcast(static_cast<float>(s.row * kRasterSteps + kRasterSteps / 2));
+    Vec dx[3], dy[3], q[3], away = zero();
+    RETINAFACE_UNROLL
+    for (int i = 0; i < 3; ++i) {
+        Vec vertex[4];
+        load_fours([&](int j) { return corner[i][j] + kScreenAt; }, vertex);
+        dx[i] = sub(x, vertex[0]);
+        dy[i] = sub(y, vertex[1]);
+        q[i] = vertex[2];
+        for (const Vec d : {dx[i], dy[i]}) away = max(away, max(d, sub(zero(), d)));
+    }
+    Vec edge[3], area;
+    if (not_positive(sub(select_greater(drawn, zero(), away, zero()), broadcast(kShadeNear))) == kAllLanes) {
         for (int i = 0; i < 3; ++i) {
             const int a = (i + 1) % 3, b = (i + 2) % 3;
-            e[i] = (dx[a] - dx[b]) * dy[a] - (dy[a] - dy[b]) * dx[a];
-            edge[i][j] = static_cast<float>(e[i]);
+            edge[i] = sub(product(dx[a], dy[b]), product(dx[b], dy[a]));
         }
-        area[j] = static_cast<float>(e[0] + e[1] + e[2]);
-        corners[j] = corner;
-    }
-    // Lanes without a pixel, too, are numbers.
-    const int whole = (count + kWidth - 1) / kWidth * kWidth;
-    for (int j = count; j < whole; ++j) {
-        for (int i = 0; i < 3; ++i) edge[i][j] = q[i][j] = 1;
-        area[j] = 1;
-    }
-    const Vec one = broadcast(1);
-    for (int j = 0; j < count; j += kWidth) {
-        const Vec inverse = divide(one, load(area + j));
-        Vec w[3];
-        for (int i = 0; i < 3; ++i) {
-            w[i] = product(load(edge[i] + j), inverse);
-            if (s.perspective) w[i] = product(w[i], load(q[i] + j));
+        area = add(add(edge[0], edge[1]), edge[2]);
+    } else {
+        alignas(64) float edges[3][kWidth] = {}, areas[kWidth] = {};
+        for (int j = 0; j < kWidth; ++j) {
+            if (triangle[j] < 0) continue;
+            const RasterTriangle t(s.vertices, s.triangles + 3 * static_cast<std::ptrdiff_t>(triangle[j]));
+            for (int i = 0; i < 3; ++i) edges[i][j] = static_cast<float>(t.edge(i, px + j, s.row));
+            areas[j] = static_cast<float>(t.area());
         }
-        const Vec share = divide(one, add(add(w[0], w[1]), w[2]));
-        for (int i = 0; i < 3; ++i) store(edge[i] + j, product(w[i], share));
+        for (int i = 0; i < 3; ++i) edge[i] = load(edges[i]);
+        area = load(areas);
+    }
+    const Vec inverse = divide(one, area);
+    for (int i = 0; i < 3; ++i) {
+        edge[i] = product(edge[i], inverse);
+        if (s.perspective) edge[i] = product(edge[i], q[i]);
+    }
+    const Vec share = divide(one, add(add(edge[0], edge[1]), edge[2]));
+    alignas(64) float weight[3][kWidth], mixed[kWidth][kRasterAttributes];
+    for (int i = 0; i < 3; ++i) store(weight[i], product(edge[i], share));
+    for (int j = 0; j < kWidth; ++j) {
+        const auto part = [&](int i, int at) { return product(broadcast(weight[i][j]), load(corner[i][j] + at)); };
+        for (int at = 0; at < kRasterAttributes; at += kWidth)
+            store(mixed[j] + at, add(add(part(0, at), part(1, at)), part(2, at)));
     }
 
-    alignas(64) float attributes[kShadeBatch][kRasterAttributes];
-    for (int j = 0; j < count; ++j) {
-        const auto row = [&](int i) { return s.attributes + kRasterAttributes * static_cast<std::ptrdiff_t>(corners[j][i]); };
-        const float *a0 = row(0), *a1 = row(1), *a2 = row(2);
-        const Vec w0 = broadcast(edge[0][j]), w1 = broadcast(edge[1][j]), w2 = broadcast(edge[2][j]);
-        for (int i = 0; i < kRasterAttributes; i += kWidth)
-            store(attributes[j] + i, add(add(product(w0, load(a0 + i)), product(w1, load(a1 + i))), product(w2, load(a2 + i))));
+    Vec attribute[kRasterAttributes], light[3];
+    RETINAFACE_UNROLL
+    for (int at = 0; at < kRasterAttributes; at += 4) load_fours([&](int j) { return mixed[j] + at; }, attribute + at);
+    Vec* const normal = attribute + kNormalAt;
+    Vec* const colour = attribute + kColourAt;
+    Vec* const coordinate = attribute + kCoordinateAt;
+    for (int i = 0; i < 3; ++i) light[i] = sub(broadcast(s.light_position[i]), attribute[kPositionAt + i]);
+    const auto dot = [&](const Vec* a, const Vec* b) {
+        return add(add(product(a[0], b[0]), product(a[1], b[1])), product(a[2], b[2]));
+    };
+    const auto at_least = [&](Vec v, Vec least) { return select_greater(v, least, v, least); };
+    const auto by = [&](const Vec* v) { return divide(one, at_least(square_root(dot(v, v)), broadcast(1e-12f))); };
+    const Vec by_length = by(normal), by_reach = by(light);
+    const Vec lambert = at_least(product(product(dot(normal, light), by_length), by_reach), zero());
+    for (int i = 0; i < 3; ++i) {
+        const auto kept = [&](Vec v) { return select_greater(drawn, zero(), v, zero()); };
+        colour[i] = kept(product(colour[i], add(broadcast(s.ambient[i]), product(broadcast(s.light_colour[i]), lambert))));
+        coordinate[i] = kept(coordinate[i]);
+        normal[i] = kept(product(normal[i], by_length));
     }
-
-    // Squares of the normal's length and of the way to the light; then how much of it falls on the pixel.
-    alignas(64) float length[kShadeBatch], reach[kShadeBatch], lambert[kShadeBatch];
-    for (int j = 0; j < count; ++j) {
-        const float* const a = attributes[j];
-        float light[3];
-        for (int i = 0; i < 3; ++i) light[i] = s.light_position[i] - a[kPositionAt + i];
-        length[j] = raster_dot(a + kNormalAt, a + kNormalAt);
-        reach[j] = raster_dot(light, light);
-        lambert[j] = raster_dot(a + kNormalAt, light);
-    }
-    for (int j = count; j < whole; ++j) length[j] = reach[j] = lambert[j] = 1;
-    const Vec tiny = broadcast(1e-12f);
-    for (int j = 0; j < count; j += kWidth) {
-        const Vec by_length = divide(one, max(square_root(load(length + j)), tiny)),
-                  by_reach = divide(one, max(square_root(load(reach + j)), tiny));
-        store(length + j, by_length);
-        store(lambert + j, max(product(product(load(lambert + j), by_length), by_reach), zero()));
-    }
-
-    for (int j = 0; j < count; ++j) {
-        const float* const a = attributes[j];
-        const auto at = 3 * static_cast<std::ptrdiff_t>(pixels[j]);
-        for (int i = 0; i < 3; ++i) {
-            s.normals[at + i] = a[kNormalAt + i] * length[j];
-            s.coordinates[at + i] = a[kCoordinateAt + i];
-            s.colours[at + i] = rounded_product(a[kColourAt + i], s.ambient[i] + rounded_product(s.light_colour[i], lambert[j]));
-        }
-    }
+    store_threes(normals, normal);
+    store_threes(coordinates, coordinate);
+    store_threes(colours, colour);
 }
 
 inline void shade(const ShadeArgs& s) {
-    for (float* map : {s.normals, s.coordinates, s.colours})
-        std::memset(map, 0, sizeof(float) * 3 * static_cast<std::size_t>(s.width));
-    for (int px = 0; px < s.width;) {
-        std::int32_t pixels[kShadeBatch];
-        int count = 0;
-        for (; px < s.width && count < kShadeBatch; ++px) {
-            pixels[count] = px;
-            count += s.triangle[px] >= 0 ? 1 : 0;
-        }
-        if (count > 0) shade_batch(s, pixels, count);
+    const int whole = s.width / kWidth * kWidth, count = s.width - whole;
+    for (int px = 0; px < whole; px += kWidth) {
+        const std::ptrdiff_t at = 3 * static_cast<std::ptrdiff_t>(px);
+        shade_pixels(s, s.triangle + px, px, s.normals + at, s.coordinates + at, s.colours + at);
     }
+    if (count == 0) return;
+    std::int32_t triangle[kWidth];
+    float maps[3][3 * kWidth];
+    for (int j = 0; j < kWidth; ++j) triangle[j] = j < count ? s.triangle[whole + j] : -1;
+    shade_pixels(s, triangle, whole, maps[0], maps[1], maps[2]);
+    float* const to[3] = {s.normals, s.coordinates, s.colours};
+    for (int i = 0; i < 3; ++i)
+        std::memcpy(to[i] + 3 * static_cast<std::ptrdiff_t>(whole), maps[i], 3 * sizeof(float) * static_cast<std::size_t>(count));
 }

@@ -18,6 +18,39 @@ RETINAFACE_INLINE Vec product(Vec a, Vec b) {
     return p;
 }
 
+/// kWidth whole numbers, rounded.
+RETINAFACE_INLINE Vec load_ints(const std::int32_t* p) { return vcvtq_f32_s32(vld1q_s32(p)); }
+/// A 4 x 4 matrix with a row a vector.
+RETINAFACE_INLINE void transpose_fours(Vec a, Vec b, Vec c, Vec d, Vec* out) {
+    const float32x4x2_t ab = vtrnq_f32(a, b), cd = vtrnq_f32(c, d);
+    out[0] = vcombine_f32(vget_low_f32(ab.val[0]), vget_low_f32(cd.val[0]));
+    out[1] = vcombine_f32(vget_low_f32(ab.val[1]), vget_low_f32(cd.val[1]));
+    out[2] = vcombine_f32(vget_high_f32(ab.val[0]), vget_high_f32(cd.val[0]));
+    out[3] = vcombine_f32(vget_high_f32(ab.val[1]), vget_high_f32(cd.val[1]));
+}
+/// out[i] is float i of the four at row(lane), lane by lane.
+template <class Row>
+RETINAFACE_INLINE void load_fours(Row row, Vec* out) {
+    transpose_fours(load(row(0)), load(row(1)), load(row(2)), load(row(3)), out);
+}
+/// Float i of the four at to + 4 * lane is that lane of v[i].
+RETINAFACE_INLINE void store_fours(float* to, const Vec* v) { vst4q_f32(to, {{v[0], v[1], v[2], v[3]}}); }
+/// Float i of the three at to + 3 * lane is that lane of v[i].
+RETINAFACE_INLINE void store_threes(float* to, const Vec* v) { vst3q_f32(to, {{v[0], v[1], v[2]}}); }
+/// Adds four floats.
+RETINAFACE_INLINE void add_four(float* to, const float* from) { store(to, add(load(to), load(from))); }
+/// Lanes whose bits are set, one after the other, and anything up to kWidth floats; returns how many they are.
+RETINAFACE_INLINE int compress(float* to, Vec v, unsigned bits) {
+    float lanes[4];
+    store(lanes, v);
+    unsigned count = 0;
+    for (unsigned i = 0; i < 4; ++i) {
+        to[count] = lanes[i];
+        count += bits >> i & 1;
+    }
+    return static_cast<int>(count);
+}
+
 /// Eight lanes.
 struct Eight {
     Vec low, high;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "../detail/aligned_buffer.hpp"
 #include "../image.hpp"
 #include "../span.hpp"
 #include "camera.hpp"
@@ -41,7 +42,7 @@ struct RasterOptions {
     bool shaded = true;  ///< false: mask, depth and triangles alone
 };
 
-/// Draws. One thread at a time; allocates nothing for sizes already seen. The image is the same on every set, bit for bit.
+/// Draws. Moves, is not copied; one thread at a time; allocates nothing for sizes already seen. The image is the same on every set, bit for bit.
 ///
 /// A pixel belongs to a triangle that holds its centre, edges included; the nearest triangle wins, of equals the first; vertices are
 /// rounded to 1/256 pixel. Left out: degenerate triangles, and those with a corner that is not finite, nearer than Projection::near, or
@@ -72,18 +73,18 @@ public:
                        options.cull, depth_.data(), triangle_.data()});
 
         mask_.resize(pixels);
+        for (std::size_t i = 0; i < pixels; ++i) mask_[i] = triangle_[i] >= 0 ? 1 : 0;
+        // Bytes may lie anywhere for all that compilers know: a loop that writes them, too, would do one pixel at a time.
         for (std::size_t i = 0; i < pixels; ++i) {
-            const bool covered = triangle_[i] >= 0;
-            mask_[i] = covered ? 1 : 0;
             const float depth = projection.perspective ? 1 / depth_[i] : -depth_[i];
-            depth_[i] = covered ? depth : std::numeric_limits<float>::infinity();
+            depth_[i] = triangle_[i] >= 0 ? depth : std::numeric_limits<float>::infinity();
         }
         rendering_ = {width, height, mask_, depth_, triangle_, {}, {}, {}};
         if (options.shaded) {
             shade(mesh, projection.perspective, width, height, light);
-            rendering_.normals = normals_;
-            rendering_.coordinates = coordinates_;
-            rendering_.colours = colours_;
+            rendering_.normals = {normals_.data(), 3 * pixels};
+            rendering_.coordinates = {coordinates_.data(), 3 * pixels};
+            rendering_.colours = {colours_.data(), 3 * pixels};
         }
         return rendering_;
     }
@@ -113,6 +114,12 @@ private:
         if (!mesh.coordinates.empty() && mesh.coordinates.size() != size)
             fail("coordinates: expected " + std::to_string(size) + " numbers, found " + std::to_string(mesh.coordinates.size()));
         const auto count = static_cast<std::int32_t>(size / 3);
+        // Without a way out, which compilers make vectors of: the sign of all that is out of range.
+        std::uint32_t wrong = 0;
+        for (const std::int32_t index : mesh.triangles)
+            wrong |=
+                static_cast<std::uint32_t>(index) | (static_cast<std::uint32_t>(count - 1) - static_cast<std::uint32_t>(index));
+        if (wrong >> 31 == 0) return;
         for (const std::int32_t index : mesh.triangles)
             if (index < 0 || index >= count)
                 fail("triangles: expected indices below " + std::to_string(count) + ", found " + std::to_string(index));
@@ -124,7 +131,7 @@ private:
         constexpr float kFar = 1 << 20;
         const auto grid = [](float v) {
             const float steps = v * kernels::kRasterSteps;
-            return static_cast<std::int32_t>(steps + (steps < 0 ? -0.5f : 0.5f));
+            return static_cast<float>(static_cast<std::int32_t>(steps + (steps < 0 ? -0.5f : 0.5f)));
         };
         const float* v = mesh.vertices.data();
         for (kernels::RasterVertex& vertex : vertices_) {
@@ -132,16 +139,19 @@ private:
             const bool drawn = std::abs(p[0]) <= kFar && std::abs(p[1]) <= kFar && std::abs(p[2]) < 1e30f &&
                                (!projection.perspective || (p[2] > 0 && p[2] >= projection.near));
             vertex = {drawn ? grid(p[0]) : kernels::kRasterNowhere, drawn ? grid(p[1]) : 0,
-                      projection.perspective ? 1 / p[2] : -p[2]};
+                      projection.perspective ? 1 / p[2] : -p[2], 0};
             v += 3;
         }
     }
 
     void shade(const MeshView& mesh, bool perspective, int width, int height, const Light& light) {
         const float* const coordinates = mesh.coordinates.empty() ? mesh.vertices.data() : mesh.coordinates.data();
-        attributes_.resize(vertices_.size() * kernels::kRasterAttributes);
+        attributes_.reserve(vertices_.size() * kernels::kRasterAttributes);
         for (std::size_t i = 0; i < vertices_.size(); ++i) {
             float* const a = attributes_.data() + i * kernels::kRasterAttributes;
+            const kernels::RasterVertex& v = vertices_[i];
+            const float screen[4] = {0, v.x, v.y, v.q};
+            std::copy_n(screen, 4, a + kernels::kScreenAt - 1);
             for (std::size_t c = 0; c < 3; ++c) {
                 a[kernels::kNormalAt + c] = 0;
                 a[kernels::kColourAt + c] = mesh.colours.empty() ? 0.8f : mesh.colours[3 * i + c];
@@ -149,13 +159,12 @@ private:
                 a[kernels::kPositionAt + c] = mesh.vertices[3 * i + c];
             }
         }
-        kernels_.normals({mesh.vertices.data(), mesh.triangles.data(), 0, static_cast<int>(mesh.triangles.size() / 3),
-                          attributes_.data() + kernels::kNormalAt});
+        kernels_.normals({mesh.triangles.data(), 0, static_cast<int>(mesh.triangles.size() / 3), attributes_.data()});
 
         const std::size_t row = 3 * static_cast<std::size_t>(width), pixels = row * static_cast<std::size_t>(height);
-        normals_.resize(pixels);
-        coordinates_.resize(pixels);
-        colours_.resize(pixels);
+        normals_.reserve(pixels);
+        coordinates_.reserve(pixels);
+        colours_.reserve(pixels);
         kernels::ShadeArgs args{};
         args.vertices = vertices_.data();
         args.triangles = mesh.triangles.data();
@@ -184,7 +193,9 @@ private:
     kernels::Raster kernels_;
     std::vector<kernels::RasterVertex> vertices_;
     std::vector<std::int32_t> triangle_;
-    std::vector<float> depth_, attributes_, normals_, coordinates_, colours_;
+    std::vector<float> depth_;
+    detail::AlignedBuffer attributes_;  ///< a cache line a vertex
+    detail::AlignedBuffer normals_, coordinates_, colours_;
     std::vector<std::uint8_t> mask_;
     Rendering rendering_;
 };
