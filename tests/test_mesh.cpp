@@ -763,3 +763,68 @@ TEST_CASE("a dense head's outputs go through the same mesh") {
     outputs.shape_texture[3] = std::numeric_limits<float>::infinity();
     CHECK_THROWS_AS(estimator.estimate({}, outputs), rf::Error);
 }
+
+TEST_CASE("a mesh head's correction takes the fit to five points further") {
+    rf::MeshEstimator estimator(rf::default_mesh_weights(), isa());
+    // Where a mesh of known numbers, seen by a known camera, has its five points.
+    rf::Face face;
+    face.landmarks = {{{100, 110}, {150, 112}, {127, 140}, {107, 165}, {146, 166}}};
+    const rf::Pose plain = estimator.estimate_pose(face.landmarks);
+    rf::MeshCorrection none;
+    const rf::Mesh mean = estimator.estimate({}, face, none);
+    CHECK(mean.pose.yaw == doctest::Approx(plain.yaw).epsilon(1e-6));
+    CHECK(std::all_of(mean.latent.begin(), mean.latent.end(), [](float z) { return z == 0; }));
+    const std::array<std::array<float, 3>, 68> before = mean.landmarks68;
+    const auto middle = [](const std::array<std::array<float, 3>, 68>& points) {
+        std::array<double, 2> sum{};
+        for (const auto& p : points)
+            for (std::size_t c = 0; c < 2; ++c) sum[c] += static_cast<double>(p[c]) / 68;
+        return sum;
+    };
+    const auto width = [](const std::array<std::array<float, 3>, 68>& points) {
+        return static_cast<double>(points[16][0] - points[0][0]);
+    };
+
+    SUBCASE("shape") {
+        rf::MeshCorrection c;
+        c.shape[0] = 2;
+        c.shape[5] = -100;  // of at most four deviations
+        const rf::Mesh& mesh = estimator.estimate({}, face, c);
+        CHECK(mesh.latent[0] == 2);
+        CHECK(mesh.latent[5] == -4);
+        CHECK(mesh.pose.yaw == doctest::Approx(plain.yaw).epsilon(1e-6));
+    }
+    SUBCASE("a turn about the upward axis is yaw") {
+        rf::MeshCorrection c;
+        c.camera[1] = 0.1f;
+        CHECK(estimator.estimate({}, face, c).pose.yaw - mean.pose.yaw == doctest::Approx(0.1 * 180 / 3.14159265).epsilon(0.03));
+        CHECK(estimator.estimate_pose(face.landmarks, c).yaw ==
+              doctest::Approx(estimator.estimate({}, face, c).pose.yaw).epsilon(1e-6));
+    }
+    SUBCASE("scale") {
+        rf::MeshCorrection c;
+        c.camera[3] = std::log(1.25f);
+        CHECK(width(estimator.estimate({}, face, c).landmarks68) == doctest::Approx(1.25 * width(before)).epsilon(1e-3));
+    }
+    SUBCASE("a shift, in the face's own size") {
+        rf::MeshCorrection c;
+        c.camera[4] = 2;
+        c.camera[5] = -1;
+        const auto moved = middle(estimator.estimate({}, face, c).landmarks68), still = middle(before);
+        const double x = moved[0] - still[0], y = moved[1] - still[1];
+        CHECK(x == doctest::Approx(-2 * y).epsilon(1e-3));
+        // A head is some 14 cm wide.
+        CHECK(x == doctest::Approx(2 * width(before) / 14).epsilon(0.25));
+    }
+    SUBCASE("what is not finite is an error") {
+        for (const float wrong : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), 1e30f}) {
+            rf::MeshCorrection c;
+            c.shape[47] = wrong;
+            CHECK_THROWS_AS(estimator.estimate({}, face, c), rf::Error);
+            CHECK_FALSE(estimator.try_estimate_pose(face.landmarks, c).has_value());
+            c = {};
+            c.camera[5] = wrong;
+            CHECK_FALSE(estimator.try_estimate({}, face, c).has_value());
+        }
+    }
+}

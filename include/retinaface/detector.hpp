@@ -70,6 +70,7 @@ public:
 
     /// The same with threads other than all that the options allow.
     Result<Span<const Face>> detect(const ImageView& image, Workspace& w, const Parallel& parallel) const {
+        w.looked_once_ = false;
         if (const Result<void> checked = check(image); !checked) return checked.error();
         const ImageView picture = upright(image, w, parallel);
         const Profile& profile = network_->profile();
@@ -78,7 +79,9 @@ public:
         const Looks& looks = *made;
         if (looks.count == 1 && options_.voting == Voting::none) {
             const stages::Outputs outputs = infer(picture, looks.inputs[0], w, parallel);
-            return clipped(w.after_.faces(outputs, profile, options_, OnDemand{*this, outputs, w}), outputs.input, w);
+            const Span<const Face> faces = w.after_.faces(outputs, profile, options_, OnDemand{*this, outputs, w});
+            w.looked_once_ = true;
+            return clipped(faces, outputs.input, w);
         }
 
         std::size_t anchors = 0;
@@ -96,13 +99,27 @@ public:
         return clipped(w.after_.merged(profile, options_), looks.inputs[0], w);
     }
 
+    /// What the mesh head says of the faces that lie in a workspace.
+    Span<const MeshCorrection> mesh_corrections(Workspace& w) const {
+        w.corrections_.clear();
+        if (w.looked_once_)
+            for (const std::uint32_t anchor : w.after_.anchors()) {
+                MeshCorrection correction;
+                if (!w.inference_.mesh(*network_, anchor, correction)) break;
+                w.corrections_.push_back(correction);
+            }
+        return w.corrections_;
+    }
+
     /// Every output for the image, turned upright, at a size.
     Result<RawOutputs> forward(const ImageView& image, const SizePolicy& policy, Workspace& w) const {
+        w.looked_once_ = false;
         if (const Result<void> checked = check(image); !checked) return checked.error();
         return forward_upright(upright(image, w, parallel()), policy, w);
     }
 
     Result<Span<const Face>> decode(const RawOutputs& raw, Workspace& w) const {
+        w.looked_once_ = false;
         const auto rows = static_cast<std::size_t>(raw.anchors.size());
         if (raw.class_logits.size() != 2 * rows || raw.boxes.size() != 4 * rows || raw.landmarks.size() != 10 * rows)
             return Error(ErrorCode::invalid_argument,
@@ -333,6 +350,13 @@ public:
     }
     Result<Span<const Face>> try_detect(const ImageView& image, Workspace& workspace) const noexcept {
         return detail::as_result([&] { return engine_->detect(image, workspace); });
+    }
+
+    /// What the mesh head says of the faces that the last call found, which was detect() of this detector with this workspace: one a face,
+    /// for MeshEstimator::estimate(). Empty where the weights have no such head, and where faces are of several looks or voted for.
+    Span<const MeshCorrection> mesh_corrections(Workspace& workspace) const { return engine_->mesh_corrections(workspace); }
+    Result<Span<const MeshCorrection>> try_mesh_corrections(Workspace& workspace) const noexcept {
+        return detail::as_result([&]() -> Result<Span<const MeshCorrection>> { return engine_->mesh_corrections(workspace); });
     }
 
     /// The faces of several images, of any sizes and formats: those that detect() gives for each. With Options::threads = n > 1 every

@@ -28,4 +28,12 @@ struct Face {
     std::array<Point, 5> landmarks{};
 };
 
+/// What a mesh head says of a face beside its five points: what the mesh fitted to these lacks. For MeshEstimator::estimate().
+struct MeshCorrection {
+    std::array<float, 48> shape{};  ///< the first of the mesh decoder's 128 numbers, in place of those fitted; the rest are 0
+    /// To the camera fitted: a turn about the image's axes x right, y up, z out of it (radians), the logarithm of the scale's factor, a
+    /// shift right and down in centimetres.
+    std::array<float, 6> camera{};
+};
+
 RETINAFACE_END_NAMESPACE

@@ -25,8 +25,9 @@ struct Arguments {
 };
 
 struct Found {
-    std::vector<retinaface::Face> faces;  // in pixels of the file
-    std::vector<std::uint8_t> drawn;      // a PNG
+    std::vector<retinaface::Face> faces;                  // in pixels of the file
+    std::vector<retinaface::MeshCorrection> corrections;  // of each, or none at all
+    std::vector<std::uint8_t> drawn;                      // a PNG
 };
 
 int run(const Arguments& arguments) {
@@ -49,12 +50,16 @@ int run(const Arguments& arguments) {
             Found found;
             if (names) found.drawn = encode_png(draw_faces(image, faces));
             for (const retinaface::Face& face : faces) found.faces.push_back(in_source(image, face));
+            if (poses) {
+                const retinaface::Span<const retinaface::MeshCorrection> corrections = finder.mesh_corrections(image, workspace);
+                found.corrections.assign(corrections.begin(), corrections.end());
+            }
             return found;
         },
         [&](const Input& input, const PictureFacts& facts, const Found& found, const auto&) {
             if (names) write_file(names->next(input.name), found.drawn);
             return record(arguments.batch.format(), input.name, facts, found.faces,
-                          poses ? poses->of(found.faces) : std::vector<FaceNote>());
+                          poses ? poses->of(found.faces, found.corrections) : std::vector<FaceNote>());
         });
 }
 

@@ -95,6 +95,11 @@ retinaface::Span<const retinaface::Face> Finder::find(Image& image, retinaface::
     return faces;
 }
 
+retinaface::Span<const retinaface::MeshCorrection> Finder::mesh_corrections(const Image& image,
+                                                                            retinaface::Workspace& workspace) const {
+    return detector_for(static_cast<int>(image.source.scale_x)).mesh_corrections(workspace);
+}
+
 Detector Finder::detector_for(int reduction) const {
     const Options& options = arguments_.options;
     if (options.min_face <= 0 && options.max_face <= 0) reduction = 1;

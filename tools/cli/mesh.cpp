@@ -164,15 +164,19 @@ int run(const Arguments& arguments) {
             Meshes made;
             Times::Clock::time_point start = Times::Clock::now();
             const retinaface::Span<const retinaface::Face> faces = finder.find(image, workspace);
+            const retinaface::Span<const retinaface::MeshCorrection> corrections = finder.mesh_corrections(image, workspace);
             const Times::Clock::duration detecting = Times::Clock::now() - start;
             Times::Clock::duration estimating{};
             std::size_t meshes = 0;
             estimators.with([&](retinaface::MeshEstimator& estimator) {
                 MeshPainter painter(parse_style(arguments.style), isa);
                 if (draw) painter.begin(image);
-                for (const retinaface::Face& face : faces) {
+                for (std::size_t i = 0; i < faces.size(); ++i) {
+                    const retinaface::Face& face = faces[i];
                     start = Times::Clock::now();
-                    const retinaface::Result<const retinaface::Mesh*> result = estimator.try_estimate(image.view(), face);
+                    const retinaface::Result<const retinaface::Mesh*> result =
+                        corrections.empty() ? estimator.try_estimate(image.view(), face)
+                                            : estimator.try_estimate(image.view(), face, corrections[i]);
                     estimating += Times::Clock::now() - start;
                     Meshes::Entry entry;
                     entry.face = in_source(image, face);

@@ -18,12 +18,14 @@ PoseEstimator::PoseEstimator(retinaface::Isa isa)
     : estimator_(std::make_unique<retinaface::MeshEstimator>(make_mesh_estimator(isa, false))) {}
 PoseEstimator::~PoseEstimator() = default;
 
-std::vector<FaceNote> PoseEstimator::of(retinaface::Span<const retinaface::Face> faces) const {
+std::vector<FaceNote> PoseEstimator::of(retinaface::Span<const retinaface::Face> faces,
+                                        retinaface::Span<const retinaface::MeshCorrection> corrections) const {
     std::vector<FaceNote> notes;
-    for (const retinaface::Face& face : faces) {
+    for (std::size_t i = 0; i < faces.size(); ++i) {
         FaceNote note{{{"pose", nullptr}}, "  no pose"};
         try {
-            const retinaface::Pose pose = estimator_->estimate_pose(face.landmarks);
+            const retinaface::Pose pose = corrections.empty() ? estimator_->estimate_pose(faces[i].landmarks)
+                                                              : estimator_->estimate_pose(faces[i].landmarks, corrections[i]);
             note.json["pose"] = to_json(pose);
             note.text = to_text(pose);
         } catch (const retinaface::Error&) {

@@ -25,8 +25,9 @@ public:
     explicit PoseEstimator(retinaface::Isa isa);
     ~PoseEstimator();
 
-    /// The poses of faces, for their record; null for five points that are no face's.
-    std::vector<FaceNote> of(retinaface::Span<const retinaface::Face> faces) const;
+    /// The poses of faces, for their record; null for five points that are no face's. `corrections`: of each face, or none at all.
+    std::vector<FaceNote> of(retinaface::Span<const retinaface::Face> faces,
+                             retinaface::Span<const retinaface::MeshCorrection> corrections) const;
 
 private:
     std::unique_ptr<retinaface::MeshEstimator> estimator_;

@@ -82,4 +82,28 @@ int retinaface_mesh_decode(void* decoder, const float* latents, int faces, float
         }
     });
 }
+
+/// The meshes that MeshEstimator fits to five points, points [faces][5][2]: their 68 landmarks, as drawn (pixels, depth) and in the model
+/// (centimetres), [faces][68][3], and their rotations [faces][9].
+int retinaface_mesh_fit_five(const char* isa, const void* data, size_t size, const float* points, int faces, float* drawn,
+                             float* model, double* rotations, char* message) {
+    return guarded(message, [&] {
+        rf::MeshEstimator estimator(rf::Weights::from_memory(data, size), isa_named(isa));
+        for (int i = 0; i < faces; ++i) {
+            rf::Face face;
+            for (rf::Point& p : face.landmarks) {
+                p = {points[0], points[1]};
+                points += 2;
+            }
+            const rf::Mesh& mesh = estimator.estimate({}, face);
+            for (std::size_t k = 0; k < mesh.landmarks68.size(); ++k) {
+                drawn = std::copy(mesh.landmarks68[k].begin(), mesh.landmarks68[k].end(), drawn);
+                const auto vertex = static_cast<std::size_t>(estimator.decoder().landmarks68()[k]);
+                model = std::copy_n(mesh.vertices3d.data() + 3 * vertex, 3, model);
+            }
+            const std::array<double, 9> rotation = rf::rotation_of(mesh.pose);
+            rotations = std::copy(rotation.begin(), rotation.end(), rotations);
+        }
+    });
+}
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -96,3 +96,16 @@ class Library:
         finally:
             self._library.retinaface_mesh_free(handle)
         return np.concatenate([vertices, colours], 2)
+
+    def fit_five(self, weights: bytes, points: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What MeshEstimator fits to five points [faces, 5, 2]: 68 landmarks [faces, 68, 3] as drawn (pixels, depth) and in the model
+        (centimetres), and rotations [faces, 3, 3]."""
+        places = np.ascontiguousarray(points, np.float32)
+        drawn, model = (np.zeros((len(places), 68, 3), np.float32) for _ in range(2))
+        rotations = np.zeros((len(places), 3, 3))
+        message = ctypes.create_string_buffer(256)
+        if self._library.retinaface_mesh_fit_five(
+            self._isa, weights, ctypes.c_size_t(len(weights)), _pointer(places), len(places), _pointer(drawn), _pointer(model),
+            _pointer(rotations), message):  # fmt: skip
+            raise MeshError(message.value.decode())
+        return drawn, model, rotations

@@ -20,6 +20,7 @@ LEVELS = (3, 4, 5)  # pyramid levels p3, p4, p5: strides 8, 16, 32
 ANCHOR_SIZES = ((16.0, 32.0), (64.0, 128.0), (256.0, 512.0))  # pixels of the input, a level
 ANCHORS = 2  # a cell
 HEADS = (("class", 2), ("box", 4), ("landmark", 10))  # values an anchor
+MESH_SHAPE, MESH_CAMERA = 48, 6  # values a cell of the mesh head, which a weights file may have
 
 
 @dataclass(frozen=True)
@@ -234,4 +235,15 @@ def parameter_shapes(architecture: str) -> Dict[str, Tuple[int, ...]]:
     for conv in convolutions(build_network(architecture, "paper")):
         shapes[conv.name + ".weight"] = conv.weight_shape
         shapes[conv.name + ".bias"] = (conv.c_out,)
+    return shapes
+
+
+def mesh_head_shapes(architecture: str) -> Dict[str, Tuple[int, ...]]:
+    """Likewise of the mesh head, which a file has whole or not at all."""
+    shapes: Dict[str, Tuple[int, ...]] = {}
+    for conv in convolutions(build_network(architecture, "paper")):
+        level, _, head = conv.name.rpartition(".")
+        if head == "class":
+            shapes[f"{level}.mesh.weight"] = (MESH_SHAPE + MESH_CAMERA, conv.c_in, 1, 1)
+            shapes[f"{level}.mesh.bias"] = (MESH_SHAPE + MESH_CAMERA,)
     return shapes

@@ -10,7 +10,7 @@ import numpy as np
 from . import archive
 from .errors import ConversionError
 from .forward import forward
-from .network import Layer, build_network, lookup_architecture, lookup_profile, parameter_shapes
+from .network import Layer, build_network, lookup_architecture, lookup_profile, mesh_head_shapes, parameter_shapes
 
 UNHASHED_FORMAT = "retinaface-weights-1"  # read, no longer written: without a hash of its bytes
 REQUIRED_METADATA = ("format", "architecture", "profile", "version", "source", "licence")
@@ -89,6 +89,16 @@ def check_shapes(found: Mapping[str, Tuple[int, ...]], expected: Mapping[str, Tu
             raise ConversionError(f"tensor {name}: expected shape {list(shape)}, found {list(found[name])}")
 
 
+def _check_parameters(architecture: str, parameters: Mapping[str, np.ndarray]) -> Dict[str, Tuple[int, ...]]:
+    """Name and shape of every tensor, in file order."""
+    shapes = parameter_shapes(architecture)
+    mesh = mesh_head_shapes(architecture)
+    if any(name in mesh for name in parameters):
+        shapes.update(mesh)
+    check_shapes({name: value.shape for name, value in parameters.items()}, shapes, f"architecture {architecture}")
+    return shapes
+
+
 def _check_names(found: Iterable[str], expected: Iterable[str], what: str) -> None:
     missing = [name for name in expected if name not in set(found)]
     unexpected = [name for name in found if name not in set(expected)]
@@ -142,13 +152,9 @@ def make_self_test(weights: Weights) -> Dict[str, np.ndarray]:
 
 def dump(weights: Weights, dtype: str) -> bytes:
     """The bytes of a weights file; the self-test is made from the values as stored."""
-    check_shapes(
-        {name: value.shape for name, value in weights.parameters.items()},
-        parameter_shapes(weights.architecture),
-        f"architecture {weights.architecture}",
-    )
+    shapes = _check_parameters(weights.architecture, weights.parameters)
     stored = weights.rounded(dtype)
-    ordered = {name: stored.parameters[name] for name in parameter_shapes(weights.architecture)}
+    ordered = {name: stored.parameters[name] for name in shapes}
     self_test = make_self_test(stored)
     archive.check_finite(self_test)
     return archive.dump(archive.Archive(weights.metadata(), {**ordered, **self_test}))
@@ -168,9 +174,7 @@ def load(data: bytes) -> Weights:
 
     self_test = {name: t for name, t in content.tensors.items() if name.startswith("selftest.")}
     parameters = {name: t for name, t in content.tensors.items() if name not in self_test}
-    shapes = parameter_shapes(metadata["architecture"])
-    what = f"architecture {metadata['architecture']}"
-    check_shapes({name: tensor.shape for name, tensor in parameters.items()}, shapes, what)
+    shapes = _check_parameters(metadata["architecture"], parameters)
     for name, tensor in parameters.items():
         if tensor.dtype.kind != "f":
             raise ConversionError(f"tensor {name}: expected F32 or F16, found U8")

@@ -89,6 +89,12 @@ public:
     /// The pose alone, from five points in pixels (in the order of Face): no mesh is decoded. Throws Error (invalid_argument): points that
     /// are not finite or coincide.
     Pose estimate_pose(const std::array<Point, 5>& landmarks) { return pose_of(fit(landmarks).rotation); }
+    /// The same with what a mesh head says. Throws Error (invalid_argument), too: a correction that is not finite.
+    Pose estimate_pose(const std::array<Point, 5>& landmarks, const MeshCorrection& correction) {
+        Fit f = fit(landmarks);
+        correct(f, correction, landmarks);
+        return pose_of(f.rotation);
+    }
 
     /// Mesh from five points, in pixels of `image` turned by `rotation` (what detect() was told; not `automatic`: Workspace::rotation()
     /// says what became of it). `image` gives colours; a default ImageView: the model's albedo. Throws Error (invalid_argument): an image
@@ -96,26 +102,17 @@ public:
     /// A refiner looks at `image` if one of the points lies in it, and its landmarks count if they improve the fit; else the mesh is that of
     /// the five points.
     const Mesh& estimate(const ImageView& image, const Face& face, Rotation rotation = Rotation::none) {
-        Fit f = fit(face.landmarks);
-        if (refiner_ && shows_any(image, face.landmarks, rotation))
-            f = refit(f, refiner_->locate(image, face.landmarks, rotation));
-        for (std::size_t i = 0; i < latent_.size(); ++i) latent_[i] = static_cast<float>(f.latent[i]);
-        // Depth in pixels: centimetres times the scale, kDistance from the camera at the middle of the five points.
-        Projection p;
-        p.perspective = true;
-        const detail::Vec3 middle = detail::multiply(f.rotation, centre_);
-        const std::array<double, 4> depth{-f.scale * f.rotation[6], -f.scale * f.rotation[7], -f.scale * f.rotation[8],
-                                          f.scale * (kDistance + middle[2])};
-        for (std::size_t i = 0; i < 4; ++i) {
-            const double right = i < 3 ? f.rotation[i] : -middle[0], up = i < 3 ? f.rotation[3 + i] : -middle[1];
-            p.rows[0][i] = static_cast<float>(f.scale * f.scale * kDistance * right + f.x * depth[i]);
-            p.rows[1][i] = static_cast<float>(-f.scale * f.scale * kDistance * up + f.y * depth[i]);
-            p.rows[2][i] = static_cast<float>(depth[i]);
-        }
-        p.near = static_cast<float>(0.01 * f.scale * kDistance);
-        finish(p, pose_of(f.rotation), image, rotation, static_cast<float>(f.scale * kDistance));
-        mesh_.residual = static_cast<float>(f.residual);
-        return mesh_;
+        return estimate(image, face, nullptr, rotation);
+    }
+    /// The same with what a mesh head says of the face (mesh_corrections() of its detector), which takes the fit to five points further at no
+    /// cost. Throws Error (invalid_argument), too: a correction that is not finite.
+    const Mesh& estimate(const ImageView& image, const Face& face, const MeshCorrection& correction,
+                         Rotation rotation = Rotation::none) {
+        return estimate(image, face, &correction, rotation);
+    }
+    Result<const Mesh*> try_estimate(const ImageView& image, const Face& face, const MeshCorrection& correction,
+                                     Rotation rotation = Rotation::none) noexcept {
+        return detail::as_result([&] { return &estimate(image, face, correction, rotation); });
     }
     Result<const Mesh*> try_estimate(const ImageView& image, const Face& face, Rotation rotation = Rotation::none) noexcept {
         return detail::as_result([&] { return &estimate(image, face, rotation); });
@@ -123,6 +120,9 @@ public:
 
     Result<Pose> try_estimate_pose(const std::array<Point, 5>& landmarks) noexcept {
         return detail::as_result([&] { return estimate_pose(landmarks); });
+    }
+    Result<Pose> try_estimate_pose(const std::array<Point, 5>& landmarks, const MeshCorrection& correction) noexcept {
+        return detail::as_result([&] { return estimate_pose(landmarks, correction); });
     }
 
     /// Mesh from a dense head's outputs; `image` and `rotation` as above. Throws Error (invalid_argument): outputs that are not finite, a camera that sees nothing, an empty
@@ -285,6 +285,63 @@ private:
         f.x = cx;
         f.y = cy;
         return f;
+    }
+
+    const Mesh& estimate(const ImageView& image, const Face& face, const MeshCorrection* correction, Rotation rotation) {
+        Fit f = fit(face.landmarks);
+        if (correction != nullptr) correct(f, *correction, face.landmarks);
+        if (refiner_ && shows_any(image, face.landmarks, rotation))
+            f = refit(f, refiner_->locate(image, face.landmarks, rotation));
+        for (std::size_t i = 0; i < latent_.size(); ++i) latent_[i] = static_cast<float>(f.latent[i]);
+        // Depth in pixels: centimetres times the scale, kDistance from the camera at the middle of the five points.
+        Projection p;
+        p.perspective = true;
+        const detail::Vec3 middle = detail::multiply(f.rotation, centre_);
+        const std::array<double, 4> depth{-f.scale * f.rotation[6], -f.scale * f.rotation[7], -f.scale * f.rotation[8],
+                                          f.scale * (kDistance + middle[2])};
+        for (std::size_t i = 0; i < 4; ++i) {
+            const double right = i < 3 ? f.rotation[i] : -middle[0], up = i < 3 ? f.rotation[3 + i] : -middle[1];
+            p.rows[0][i] = static_cast<float>(f.scale * f.scale * kDistance * right + f.x * depth[i]);
+            p.rows[1][i] = static_cast<float>(-f.scale * f.scale * kDistance * up + f.y * depth[i]);
+            p.rows[2][i] = static_cast<float>(depth[i]);
+        }
+        p.near = static_cast<float>(0.01 * f.scale * kDistance);
+        finish(p, pose_of(f.rotation), image, rotation, static_cast<float>(f.scale * kDistance));
+        mesh_.residual = static_cast<float>(f.residual);
+        return mesh_;
+    }
+
+    /// Takes a fit to five points further.
+    void correct(Fit& f, const MeshCorrection& correction, const std::array<Point, 5>& points) const {
+        const auto finite = [](float v) { return std::abs(v) < 1e3f; };
+        if (!std::all_of(correction.shape.begin(), correction.shape.end(), finite) ||
+            !std::all_of(correction.camera.begin(), correction.camera.end(), finite))
+            detail::raise(Error(ErrorCode::invalid_argument, "mesh: the correction is not finite"));
+        std::array<double, kCamera> change;
+        std::copy(correction.camera.begin(), correction.camera.end(), change.begin());
+        change[4] *= f.scale;
+        change[5] *= f.scale;
+        advance(f, change.data());
+        f.latent.fill(0);
+        for (std::size_t k = 0; k < correction.shape.size(); ++k)
+            f.latent[k] = std::clamp(static_cast<double>(correction.shape[k]), -kMostDeviations, kMostDeviations);
+        f.residual = distance_of(f, points);
+    }
+
+    /// Of five points from those of the model: root mean square, pixels.
+    double distance_of(const Fit& f, const std::array<Point, 5>& points) const {
+        double squares = 0;
+        const Span<const float> basis = decoder_.five_basis();
+        for (std::size_t i = 0; i < kPoints; ++i) {
+            detail::Vec3 p = mean_[i];
+            for (std::size_t c = 0; c < 3; ++c)
+                for (std::size_t k = 0; k < kLatent; ++k)
+                    p[c] += f.latent[k] * static_cast<double>(basis[(3 * i + c) * kLatent + k]);
+            const Look look(f, p);
+            const double x = static_cast<double>(points[i].x) - look.x, y = static_cast<double>(points[i].y) - look.y;
+            squares += x * x + y * y;
+        }
+        return std::sqrt(squares / kRows);
     }
 
     Fit fit(const std::array<Point, 5>& points) {

@@ -1,6 +1,9 @@
 // Heads of one pyramid level: class logits of every cell, box and landmark deltas of the cells that matter.
 #pragma once
 
+#include <memory>
+
+#include "../face.hpp"
 #include "../layers/conv2d.hpp"
 
 RETINAFACE_BEGIN_NAMESPACE
@@ -27,6 +30,10 @@ struct HeadLayout {
     constexpr int box(int anchor) const { return 4 * anchor; }
     constexpr int landmark(int anchor) const { return box_size() + 10 * anchor; }
 };
+
+/// Numbers of a MeshCorrection.
+constexpr int kMeshSize =
+    static_cast<int>(std::tuple_size_v<decltype(MeshCorrection::shape)> + std::tuple_size_v<decltype(MeshCorrection::camera)>);
 
 /// Class logits as a layer: 1 x 1, so few outputs that each is a dot product.
 template <int C, int Outputs>
@@ -78,6 +85,7 @@ public:
         weights.resize(static_cast<std::size_t>(kLayout.row_size()) * C);
         bias.resize(static_cast<std::size_t>(kLayout.row_size()));
         deltas_.load_from(weights, bias, box, layers::kIdentity);
+        if (parameters["mesh"].has("weight")) load_mesh(parameters["mesh"]);
     }
 
     const ClassHead<C, kLayout.class_size()>& classes() const { return classes_; }
@@ -85,9 +93,24 @@ public:
     const std::string& box_name() const { return box_name_; }
     const std::string& landmark_name() const { return landmark_name_; }
 
+    /// A row a cell, padded, of [shape][camera] of a MeshCorrection, whichever anchor the face is of.
+    using Mesh = layers::PointwiseConv2d<C, (kMeshSize + 7) / 8 * 8>;
+    /// nullptr where the weights have none.
+    const Mesh* mesh() const { return mesh_.get(); }
+
 private:
+    void load_mesh(const layers::Scope& parameters) {
+        std::vector<float> weights = parameters.take("weight", {kMeshSize, C, 1, 1}), bias = parameters.take("bias", {kMeshSize});
+        bias.resize((kMeshSize + 7) / 8 * 8);
+        weights.resize(bias.size() * C);
+        auto mesh = std::make_unique<Mesh>();
+        mesh->load_from(weights, bias, parameters, layers::kIdentity);
+        mesh_ = std::move(mesh);
+    }
+
     ClassHead<C, kLayout.class_size()> classes_;
     layers::PointwiseConv2d<C, kLayout.row_size()> deltas_;
+    std::unique_ptr<const Mesh> mesh_;
     std::string box_name_;
     std::string landmark_name_;
 };

@@ -35,10 +35,14 @@ public:
         layout.place();
     }
 
+    bool laid_out(const passes::Plan& plan) const noexcept { return plan.network == id_; }
+
     /// Rows of deltas (HeadLayout) of `cells` neighbouring cells of a level, of which `features` are the first's.
     virtual void deltas(int level, const float* features, int cells, float* dst) const = 0;
     /// Likewise head().dense_size() values a cell of the dense branch; writes nothing where the network has none.
     virtual void dense(int level, const float* features, int cells, float* dst) const = 0;
+    /// What the mesh head makes of a cell's features; false where the weights have none.
+    virtual bool mesh(int level, const float* features, MeshCorrection& correction) const = 0;
 
 protected:
     Network(const Profile& profile, Isa isa, const AnchorLayout& anchors, const HeadLayout& head)

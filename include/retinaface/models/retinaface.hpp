@@ -51,6 +51,15 @@ public:
         if constexpr (Head::kLayout.dense_size() > 0)
             head_of(static_cast<std::size_t>(level)).dense().pixels(features, cells, dst);
     }
+    bool mesh(int level, const float* features, MeshCorrection& correction) const override {
+        const typename Head::Mesh* const mesh = head_of(static_cast<std::size_t>(level)).mesh();
+        if (mesh == nullptr) return false;
+        alignas(64) float row[(kMeshSize + 7) / 8 * 8];
+        mesh->pixels(features, 1, row);
+        std::copy_n(row, correction.shape.size(), correction.shape.begin());
+        std::copy_n(row + correction.shape.size(), correction.camera.size(), correction.camera.begin());
+        return true;
+    }
 
 private:
     RetinaFace(detail::Parameters&& parameters, const Profile& profile) : RetinaFace(parameters, profile) {

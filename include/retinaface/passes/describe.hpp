@@ -97,6 +97,10 @@ public:
             leaf(heads[level]->classes(), heads[level]->classes().name(), features[level]);
             leaf(heads[level]->deltas(), heads[level]->box_name() + "+landmark", features[level]);
             list_.back().on_demand = true;
+            if (heads[level]->mesh() != nullptr) {
+                leaf(*heads[level]->mesh(), heads[level]->mesh()->name(), features[level]);
+                list_.back().on_demand = true;
+            }
             if constexpr (Head::kLayout.dense_size() > 0) {
                 leaf(heads[level]->dense(), heads[level]->dense().name(), features[level]);
                 list_.back().on_demand = true;

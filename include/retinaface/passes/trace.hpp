@@ -99,6 +99,7 @@ public:
             part.data += part.channels;
             part.channels = Head::kLayout.landmark_size();
             visit_(head.landmark_name(), part);
+            if (head.mesh() != nullptr) visit_(head.mesh()->name(), sum(*head.mesh(), features[level]).map);
             if constexpr (Head::kLayout.dense_size() > 0) visit_(head.dense().name(), sum(head.dense(), features[level]).map);
         }
     }

@@ -44,6 +44,14 @@ public:
         return {row_.data() + network.head().box(within), row_.data() + network.head().landmark(within)};
     }
 
+    /// What the mesh head says of an anchor of the last run; false where the weights have none, or `network` was not that of the run.
+    bool mesh(const models::Network& network, std::uint32_t anchor, MeshCorrection& correction) {
+        if (!network.laid_out(plan_)) return false;
+        const int cell = static_cast<int>(anchor) / anchors_.per_cell(), level = anchors_.level(cell);
+        const layers::Map features = plan_.map(plan_.features[static_cast<std::size_t>(level)], arena_.data());
+        return network.mesh(level, features.data + (cell - anchors_.cells_before(level)) * features.pitch, correction);
+    }
+
     /// What the dense branch gives an anchor of the last run, its groups one after the other: head().dense_values() floats.
     void dense(const models::Network& network, std::uint32_t anchor, float* dst) {
         const models::HeadLayout& head = network.head();

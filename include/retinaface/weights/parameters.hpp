@@ -23,6 +23,8 @@ public:
         /// Instruction set to pack for.
         Isa isa() const noexcept { return root_.isa_; }
 
+        /// Whether the file has tensor `name` of this scope.
+        bool has(const char* name) const { return root_.weights_.find((*this)[name].name_) != nullptr; }
         /// Values of tensor `name` of this scope. Where it is missing, of another shape or cannot be read they are zeros, and finish() says so.
         std::vector<float> take(const char* name, std::initializer_list<std::int64_t> shape) const {
             return root_.take((*this)[name].name_, shape);
