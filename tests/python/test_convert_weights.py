@@ -34,7 +34,7 @@ from checkpoints import Invoke, MxnetModel, Name, legacy_file, pickle_bytes, ran
 from retinaface_weights import archive, graph, plausibility, reading, seeded, weights_file  # noqa: E402
 from retinaface_weights.errors import ConversionError  # noqa: E402
 from retinaface_weights.forward import gather_heads, prepare_input, run_layers  # noqa: E402
-from retinaface_weights.network import LEVELS, PROFILES, build_network, convolutions  # noqa: E402
+from retinaface_weights.network import LEVELS, PROFILES, build_network, convolutions, mesh_head_shapes  # noqa: E402
 
 NETWORKS = [("mobilenet025", "biubug6"), ("mobilenet025", "insightface"), ("mobilenet025_light", "paper")]
 needs_shared = pytest.mark.skipif(
@@ -661,6 +661,25 @@ def test_ncnn(tmp_path: Path, capsys: Any, architecture: str, profile: str) -> N
         extractor.input("image", ncnn.Mat(blob).clone())
         values = {name: np.array(extractor.extract(name)[1]) for name in names}
         assert largest_difference(gather_heads(values), weights.forward(image)) < 1e-4
+
+
+def test_mesh_head(tmp_path: Path, capsys: Any) -> None:
+    """A file may have one, whole; it is kept, and the outputs are those without it."""
+    plain = seeded.make_seeded("mobilenet025", "biubug6", 1)
+    whole = seeded.make_seeded("mobilenet025", "biubug6", 1)
+    for name, shape in mesh_head_shapes("mobilenet025").items():
+        whole.parameters[name] = np.full(shape, 0.25, np.float32)
+    assert len(whole.parameters) == len(plain.parameters) + 6
+    (tmp_path / "head").write_bytes(weights_file.dump(whole, "f32"))
+    convert(capsys, tmp_path / "head", "-o", tmp_path / "again", "--dtype", "f16")
+    again = load(tmp_path / "again")
+    assert again.parameters["head.p5.mesh.weight"].shape == (54, 64, 1, 1) and again.parameters["head.p5.mesh.bias"][53] == 0.25
+    image = random_image(40, 30)
+    assert largest_difference(whole.forward(image), plain.forward(image)) == 0
+    del whole.parameters["head.p4.mesh.bias"]
+    with pytest.raises(ConversionError, match="head.p4.mesh.bias"):
+        weights_file.dump(whole, "f32")
+    assert list(mesh_head_shapes("resnet152_deformable").values())[0] == (54, 256, 1, 1)
 
 
 # The C++ header.

@@ -6,6 +6,7 @@ ctest sets RETINAFACE_MESH_LIBRARY; by hand: RETINAFACE_MESH_LIBRARY=build/relea
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from raster import Library, MeshError  # noqa: E402
 from retinaface_weights import archive  # noqa: E402
 
 LIBRARY = os.environ.get("RETINAFACE_MESH_LIBRARY", str(ROOT / "build" / "release" / "lib" / "retinaface_mesh_python.so"))
+ASTRONAUT = [[202.6, 101.2], [247.8, 102.3], [223.8, 129.1], [202.6, 140.3], [245.6, 141.2]]
+"""Five points of the face in the sample picture."""
 pytestmark = pytest.mark.skipif(not Path(LIBRARY).exists(), reason=f"{LIBRARY} is not built")
 
 
@@ -124,3 +127,31 @@ def test_render(library: Library) -> None:
     assert np.allclose(drawn.normals[drawn.mask == 1], [0, 0, 1])
     with pytest.raises(MeshError, match="expected indices below 3, found 7"):
         library.render(vertices, np.array([[0, 1, 7]]), camera, 32, 24)
+
+
+def test_mesh_head_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    """A short run on one face, whose landmarks are all moved: the head learns the shift, and the file is a detector's still."""
+    import refiner
+    import train_mesh_head
+    from PIL import Image
+    from retinaface_weights import weights_file
+
+    shipped = ROOT / "weights" / "retinaface_mobilenet025.safetensors"
+    to_crop = refiner.align(np.array(ASTRONAUT), refiner.STORED)
+    crop = refiner.warp(Image.open(ROOT / "examples" / "images" / "astronaut.png").convert("RGB"), to_crop, refiner.STORED)
+    five = refiner.moved(to_crop, np.array(ASTRONAUT))
+    drawn, model, rotation = Library(LIBRARY).fit_five(seeded.shipped_file(), five[None])
+    assert drawn.shape == model.shape == (1, 68, 3) and np.linalg.det(rotation[0]) == pytest.approx(1)
+    points = drawn[0, :, :2] + [5, -3]
+    n = 40
+    np.savez(tmp_path / "faces.npz", crops=np.tile(crop, (n, 1, 1, 1)), points=np.tile(points, (n, 1, 1)))
+    monkeypatch.setattr(train_mesh_head, "CANVASES", ((160, 60, 110, 1.0),))
+    out = tmp_path / "with_head.safetensors"
+    monkeypatch.setattr(sys, "argv", ["train_mesh_head.py", str(tmp_path / "faces.npz"), "--weights", str(shipped), "--library", LIBRARY,
+                                      "--version", "test", "--out", str(out), "--steps", "150"])  # fmt: skip
+    train_mesh_head.main()
+    was, now = (float(text) for text in re.search(r"kept out: 68 ([\d.]+) to ([\d.]+) %", capsys.readouterr().out).groups())
+    assert now < was / 2
+    weights, before = weights_file.load(out.read_bytes()), weights_file.load(shipped.read_bytes())
+    assert weights.version == "test" and weights.parameters["head.p4.mesh.weight"].shape == (54, 64, 1, 1)
+    assert all(np.array_equal(weights.parameters[name], value) for name, value in before.parameters.items() if ".mesh." not in name)
