@@ -724,6 +724,25 @@ TEST_CASE("a mesh head says something of every face") {
         CHECK(most < 1e-4 * peak);
     }
 
+    // Without a workspace: the same, of one picture, of pictures side by side, and of one that is left over.
+    const auto is_same = [&](const std::vector<MeshCorrection>& found) {
+        REQUIRE(found.size() == corrections.size());
+        for (std::size_t i = 0; i < found.size(); ++i) {
+            CHECK(found[i].shape == corrections[i].shape);
+            CHECK(found[i].camera == corrections[i].camera);
+        }
+    };
+    std::vector<MeshCorrection> one;
+    CHECK(detector.detect(picture.view(), one).size() == faces.size());
+    is_same(one);
+    options.threads = 2;
+    const Detector side_by_side(weights, options);
+    const ImageView views[3] = {picture.view(), picture.view(), picture.view()};
+    std::vector<std::vector<MeshCorrection>> batch(7);
+    CHECK(side_by_side.try_detect(Span<const ImageView>(views, 3), batch).value().size() == 3);
+    REQUIRE(batch.size() == 3);
+    for (const std::vector<MeshCorrection>& found : batch) is_same(found);
+
     // Another detector's faces, faces of several looks, and weights without such a head.
     CHECK(Detector(weights, options).mesh_corrections(workspace).empty());
     CHECK(detector.try_mesh_corrections(workspace).has_value());

@@ -4,10 +4,12 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <retinaface.hpp>
 #include <retinaface/mesh.hpp>
 #include <string>
@@ -28,6 +30,7 @@ using retinaface::PixelFormat;
 
 using Array = nb::ndarray<nb::ro, nb::device::cpu>;
 using Landmarks = nb::ndarray<const float, nb::shape<-1, 5, 2>, nb::c_contig, nb::device::cpu>;
+using Corrections = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
 [[noreturn]] void refuse(const std::string& what) { throw Error(ErrorCode::invalid_argument, what); }
 
@@ -105,7 +108,20 @@ nb::ndarray<nb::numpy, T> to_numpy(std::vector<T>&& values, std::vector<std::siz
     return nb::ndarray<nb::numpy, T>(data, shape.size(), shape.data(), owner);
 }
 
-nb::tuple to_arrays(const std::vector<retinaface::Face>& faces) {
+constexpr std::size_t kCorrection = sizeof(retinaface::MeshCorrection) / sizeof(float);
+
+nb::object to_array(const std::vector<retinaface::MeshCorrection>& corrections) {
+    if (corrections.empty()) return nb::none();
+    std::vector<float> values;
+    for (const retinaface::MeshCorrection& c : corrections) {
+        values.insert(values.end(), c.shape.begin(), c.shape.end());
+        values.insert(values.end(), c.camera.begin(), c.camera.end());
+    }
+    return nb::cast(to_numpy(std::move(values), {corrections.size(), kCorrection}));
+}
+
+// Boxes, scores, landmarks, and what the mesh head says: None where the weights have none.
+nb::tuple to_arrays(const std::vector<retinaface::Face>& faces, const std::vector<retinaface::MeshCorrection>& corrections) {
     const std::size_t n = faces.size();
     std::vector<float> scores, boxes, landmarks;
     scores.reserve(n);
@@ -117,7 +133,7 @@ nb::tuple to_arrays(const std::vector<retinaface::Face>& faces) {
         for (const retinaface::Point& point : face.landmarks) landmarks.insert(landmarks.end(), {point.x, point.y});
     }
     return nb::make_tuple(to_numpy(std::move(boxes), {n, 4}), to_numpy(std::move(scores), {n}),
-                          to_numpy(std::move(landmarks), {n, 5, 2}));
+                          to_numpy(std::move(landmarks), {n, 5, 2}), to_array(corrections));
 }
 
 // `model`: a path, or the bytes of a weights file.
@@ -156,11 +172,12 @@ public:
     nb::tuple detect(const Array& array, bool bgr) const {
         const Picture picture = picture_of(array, bgr);
         std::vector<retinaface::Face> faces;
+        std::vector<retinaface::MeshCorrection> corrections;
         {
             nb::gil_scoped_release release;
-            faces = detector_.detect(picture.view);
+            faces = detector_.detect(picture.view, corrections);
         }
-        return to_arrays(faces);
+        return to_arrays(faces, corrections);
     }
 
     nb::list detect_batch(const std::vector<Array>& arrays, const std::vector<bool>& bgr) const {
@@ -169,12 +186,13 @@ public:
         for (std::size_t i = 0; i < arrays.size(); ++i) pictures.push_back(picture_of(arrays[i], bgr[i]));
         for (const Picture& picture : pictures) views.push_back(picture.view);
         std::vector<std::vector<retinaface::Face>> faces;
+        std::vector<std::vector<retinaface::MeshCorrection>> corrections;
         {
             nb::gil_scoped_release release;
-            faces = detector_.detect(retinaface::Span<const ImageView>(views));
+            faces = detector_.detect(retinaface::Span<const ImageView>(views), corrections);
         }
         nb::list result;
-        for (const std::vector<retinaface::Face>& found : faces) result.append(to_arrays(found));
+        for (std::size_t i = 0; i < faces.size(); ++i) result.append(to_arrays(faces[i], corrections[i]));
         return result;
     }
 
@@ -239,7 +257,8 @@ public:
         : estimator_(make(model, refiner, retinaface_bindings::isa_named(isa))) {}
 
     // Of every face: vertices3d, projected, colours, landmarks68, (yaw, pitch, roll), latent, residual.
-    nb::list estimate(nb::handle image, bool bgr, const Landmarks& landmarks, int rotation) {
+    nb::list estimate(nb::handle image, bool bgr, const Landmarks& landmarks, nb::handle said, int rotation) {
+        const std::optional<Corrections> corrections = corrections_of(said, landmarks.shape(0));
         Array array;  // holds the pixels that the picture is a view of
         Picture picture;
         if (!image.is_none()) {
@@ -253,7 +272,9 @@ public:
             for (std::size_t i = 0; i < copies.size(); ++i) {
                 retinaface::Face face;
                 face.landmarks = points_of(landmarks, i);
-                copies[i] = Copy(estimator_.estimate(picture.view, face, static_cast<retinaface::Rotation>(rotation)));
+                const auto turn = static_cast<retinaface::Rotation>(rotation);
+                copies[i] = Copy(corrections ? estimator_.estimate(picture.view, face, correction(*corrections, i), turn)
+                                             : estimator_.estimate(picture.view, face, turn));
             }
         }
         nb::list meshes;
@@ -270,13 +291,16 @@ public:
     }
 
     // Degrees [n, 3]: yaw, pitch, roll. No mesh is decoded.
-    nb::ndarray<nb::numpy, float> estimate_poses(const Landmarks& landmarks) {
+    nb::ndarray<nb::numpy, float> estimate_poses(const Landmarks& landmarks, nb::handle said) {
+        const std::optional<Corrections> corrections = corrections_of(said, landmarks.shape(0));
         std::vector<float> angles;
         {
             nb::gil_scoped_release release;
             const std::lock_guard<std::mutex> lock(mutex_);
             for (std::size_t i = 0; i < landmarks.shape(0); ++i) {
-                const retinaface::Pose pose = estimator_.estimate_pose(points_of(landmarks, i));
+                const retinaface::Pose pose = corrections
+                                                  ? estimator_.estimate_pose(points_of(landmarks, i), correction(*corrections, i))
+                                                  : estimator_.estimate_pose(points_of(landmarks, i));
                 angles.insert(angles.end(), {pose.yaw, pose.pitch, pose.roll});
             }
         }
@@ -290,6 +314,23 @@ public:
     }
 
 private:
+    // As Faces.corrections: None, or [n, kCorrection].
+    static std::optional<Corrections> corrections_of(nb::handle said, std::size_t faces) {
+        if (said.is_none()) return std::nullopt;
+        const auto corrections = nb::cast<Corrections>(said);
+        if (corrections.shape(0) != faces || corrections.shape(1) != kCorrection)
+            refuse("mesh: expected corrections [" + std::to_string(faces) + ", " + std::to_string(kCorrection) + "], found [" +
+                   std::to_string(corrections.shape(0)) + ", " + std::to_string(corrections.shape(1)) + "]");
+        return corrections;
+    }
+    static retinaface::MeshCorrection correction(const Corrections& all, std::size_t i) {
+        const float* const row = all.data() + i * kCorrection;
+        retinaface::MeshCorrection one;
+        std::copy_n(row, one.shape.size(), one.shape.begin());
+        std::copy_n(row + one.shape.size(), one.camera.size(), one.camera.begin());
+        return one;
+    }
+
     static retinaface::MeshEstimator make(nb::handle model, nb::handle refiner, retinaface::Isa isa) {
         if (refiner.is_none()) return retinaface::MeshEstimator(weights_of(model), isa);
         return retinaface::MeshEstimator(weights_of(model), weights_of(refiner), isa);
@@ -348,9 +389,10 @@ NB_MODULE(_core, m) {
         .def_prop_ro("architecture", &Detector::architecture);
     nb::class_<MeshEstimator>(m, "MeshEstimator")
         .def(nb::init<nb::handle, nb::handle, const std::string&>(), "model"_a, "refiner"_a.none(), "isa"_a)
-        .def("estimate", &MeshEstimator::estimate, "image"_a.none(), "bgr"_a, "landmarks"_a, "rotation"_a,
+        .def("estimate", &MeshEstimator::estimate, "image"_a.none(), "bgr"_a, "landmarks"_a, "corrections"_a.none(), "rotation"_a,
              "a list with what a mesh is made of")
-        .def("estimate_poses", &MeshEstimator::estimate_poses, "landmarks"_a, "yaw, pitch and roll of every face")
+        .def("estimate_poses", &MeshEstimator::estimate_poses, "landmarks"_a, "corrections"_a.none(),
+             "yaw, pitch and roll of every face")
         .def("triangles", &MeshEstimator::triangles, "indices of vertices");
     m.def("align", &align, "image"_a, "bgr"_a, "landmarks"_a, "size"_a, "margin"_a, "rotation"_a, "crops and matrices");
 }

@@ -139,24 +139,29 @@ public:
         return clipped(w.after_.merged(profile, options_), raw.input, w);
     }
 
-    Result<std::vector<Face>> detect(const ImageView& image) const {
+    /// `corrections`: null, or where mesh_corrections() of the faces go.
+    Result<std::vector<Face>> detect(const ImageView& image, std::vector<MeshCorrection>* corrections = nullptr) const {
         std::unique_ptr<Workspace> workspace = idle_.borrow();
-        Result<std::vector<Face>> found = copied(detect(image, *workspace));
+        Result<std::vector<Face>> found = copied(detect(image, *workspace), *workspace, corrections);
         idle_.give_back(std::move(workspace));
         return found;
     }
 
     /// Pictures side by side scale better than threads within one: as many as there are threads at a time, and what is left over
     /// one by one on all of them.
-    Result<std::vector<std::vector<Face>>> detect(Span<const ImageView> images) const {
+    Result<std::vector<std::vector<Face>>> detect(Span<const ImageView> images,
+                                                  std::vector<std::vector<MeshCorrection>>* corrections = nullptr) const {
         std::vector<std::vector<Face>> all(images.size());
+        if (corrections != nullptr) corrections->assign(images.size(), {});
+        const auto corrections_of = [&](std::size_t i) { return corrections == nullptr ? nullptr : corrections->data() + i; };
         std::size_t i = 0;
         if (const auto threads = static_cast<std::size_t>(parallel().threads()); threads > 1 && images.size() >= threads) {
             i = images.size() / threads * threads;
-            if (const Result<void> done = detect_side_by_side({images.data(), i}, all.data()); !done) return done.error();
+            if (const Result<void> done = detect_side_by_side({images.data(), i}, all.data(), corrections_of(0)); !done)
+                return done.error();
         }
         for (; i < images.size(); ++i) {
-            Result<std::vector<Face>> found = detect(images[i]);
+            Result<std::vector<Face>> found = detect(images[i], corrections_of(i));
             if (!found) return found.error();
             all[i] = *std::move(found);
         }
@@ -179,7 +184,7 @@ public:
         dense.resize((*found).size() * values);
         for (std::size_t i = 0; i < (*found).size(); ++i)
             w.inference_.dense(*network_, w.after_.anchors()[i], dense.data() + i * values);
-        Result<std::vector<Face>> copy = copied(found);
+        Result<std::vector<Face>> copy = copied(found, w, nullptr);
         idle_.give_back(std::move(workspace));
         return copy;
     }
@@ -212,13 +217,19 @@ private:
         }
     };
 
-    static Result<std::vector<Face>> copied(const Result<Span<const Face>>& found) {
+    Result<std::vector<Face>> copied(const Result<Span<const Face>>& found, Workspace& w,
+                                     std::vector<MeshCorrection>* corrections) const {
         if (!found) return found.error();
+        if (corrections != nullptr) {
+            const Span<const MeshCorrection> all = mesh_corrections(w);
+            corrections->assign(all.begin(), all.end());
+        }
         return std::vector<Face>((*found).begin(), (*found).end());
     }
 
     /// One picture a thread at a time, each with its own workspace. The error is that of the first picture that has one.
-    Result<void> detect_side_by_side(Span<const ImageView> images, std::vector<Face>* faces) const {
+    Result<void> detect_side_by_side(Span<const ImageView> images, std::vector<Face>* faces,
+                                     std::vector<MeshCorrection>* corrections) const {
         std::vector<Result<void>> looked(images.size());
         std::atomic<std::size_t> next{0};
         std::atomic<bool> failed{false};  // pictures are taken in order: those before a failed one are being looked at
@@ -227,7 +238,8 @@ private:
             for (std::size_t i; !failed.load(std::memory_order_relaxed) && (i = next.fetch_add(1)) < images.size();) {
                 looked[i] = as_result([&]() -> Result<void> {  // tasks do not throw
                     if (workspace == nullptr) workspace = idle_.borrow();
-                    Result<std::vector<Face>> found = copied(detect(images[i], *workspace, Parallel(nullptr, 1)));
+                    Result<std::vector<Face>> found = copied(detect(images[i], *workspace, Parallel(nullptr, 1)), *workspace,
+                                                             corrections == nullptr ? nullptr : corrections + i);
                     if (!found) return found.error();
                     faces[i] = *std::move(found);
                     return {};
@@ -366,6 +378,22 @@ public:
     std::vector<std::vector<Face>> detect(Span<const ImageView> images) const { return engine_->detect(images).value(); }
     Result<std::vector<std::vector<Face>>> try_detect(Span<const ImageView> images) const noexcept {
         return detail::as_result([&] { return engine_->detect(images); });
+    }
+
+    /// As these two without a workspace; `corrections` becomes what the mesh head says of the faces, as mesh_corrections().
+    std::vector<Face> detect(const ImageView& image, std::vector<MeshCorrection>& corrections) const {
+        return engine_->detect(image, &corrections).value();
+    }
+    std::vector<std::vector<Face>> detect(Span<const ImageView> images,
+                                          std::vector<std::vector<MeshCorrection>>& corrections) const {
+        return engine_->detect(images, &corrections).value();
+    }
+    Result<std::vector<Face>> try_detect(const ImageView& image, std::vector<MeshCorrection>& corrections) const noexcept {
+        return detail::as_result([&] { return engine_->detect(image, &corrections); });
+    }
+    Result<std::vector<std::vector<Face>>> try_detect(Span<const ImageView> images,
+                                                      std::vector<std::vector<MeshCorrection>>& corrections) const noexcept {
+        return detail::as_result([&] { return engine_->detect(images, &corrections); });
     }
 
     /// Every raw output, by the same kernels and plan as detect(), at the size the options say (once: whatever `scales` and `flip`).

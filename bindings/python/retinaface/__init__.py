@@ -15,7 +15,7 @@ from __future__ import annotations
 import numbers
 import os
 from pathlib import Path
-from typing import Any, Iterable, Iterator, NamedTuple, Sequence, Union, overload
+from typing import Any, Iterable, Iterator, NamedTuple, Optional, Sequence, Union, overload
 
 import numpy as np
 
@@ -51,19 +51,21 @@ class Face(NamedTuple):
     score: float  #: 0..1
     box: np.ndarray  #: float32 [4]: x1, y1, x2, y2; may reach out of the picture
     landmarks: np.ndarray  #: float32 [5, 2]: x, y of the eye on the picture's left, on its right, nose tip, mouth corner left, right
+    correction: Optional[np.ndarray] = None  #: float32 [54]: as Faces.corrections
 
 
 class Faces:
     """The faces of one picture, best first: arrays, or a sequence of Face."""
 
-    __slots__ = ("boxes", "scores", "landmarks")
+    __slots__ = ("boxes", "scores", "landmarks", "corrections")
 
     boxes: np.ndarray  #: float32 [n, 4]: x1, y1, x2, y2
     scores: np.ndarray  #: float32 [n], 0..1
     landmarks: np.ndarray  #: float32 [n, 5, 2]
+    corrections: Optional[np.ndarray]  #: float32 [n, 54] for MeshEstimator, where the weights have a mesh head and looked once; or None
 
-    def __init__(self, boxes: np.ndarray, scores: np.ndarray, landmarks: np.ndarray) -> None:
-        self.boxes, self.scores, self.landmarks = boxes, scores, landmarks
+    def __init__(self, boxes: np.ndarray, scores: np.ndarray, landmarks: np.ndarray, corrections: Optional[np.ndarray] = None) -> None:
+        self.boxes, self.scores, self.landmarks, self.corrections = boxes, scores, landmarks, corrections
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -74,15 +76,16 @@ class Faces:
     def __getitem__(self, index: Union[slice, Sequence[int], np.ndarray]) -> "Faces": ...
     def __getitem__(self, index: Any) -> Any:
         """One face; of a slice, a list of indices or a mask (faces[faces.scores > 0.9]) the Faces."""
+        corrections = None if self.corrections is None else self.corrections[index]
         if np.ndim(self.scores[index]) > 0:
-            return Faces(self.boxes[index], self.scores[index], self.landmarks[index])
-        return Face(float(self.scores[index]), self.boxes[index], self.landmarks[index])
+            return Faces(self.boxes[index], self.scores[index], self.landmarks[index], corrections)
+        return Face(float(self.scores[index]), self.boxes[index], self.landmarks[index], corrections)
 
     def __iter__(self) -> Iterator[Face]:
         return (self[i] for i in range(len(self)))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Faces, (self.boxes, self.scores, self.landmarks)
+        return Faces, (self.boxes, self.scores, self.landmarks, self.corrections)
 
     def __repr__(self) -> str:
         return f"<{len(self)} face{'' if len(self) == 1 else 's'}: scores {[round(float(score), 3) for score in self.scores]}>"
@@ -250,18 +253,19 @@ class MeshEstimator:
         """The mesh of each face.
 
         image, channels  as Detector.detect() takes them, for the colours and the refinement; None: the model's own, and none
-        faces            as align() takes them
+        faces            as align() takes them; those that detect() gives, with their corrections, are fitted closer than bare landmarks
         rotation         that of the detector which found the faces
 
         Raises ValueError for landmarks that coincide or are not finite. The interpreter's lock is released.
         """
         array, bgr = (None, False) if image is None else _array_of(image, channels)
-        meshes = self._core.estimate(array, bgr, _landmarks_of("mesh", faces), rotation)
+        meshes = self._core.estimate(array, bgr, _landmarks_of("mesh", faces), _corrections_of(faces), rotation)
         return [Mesh(*parts[:4], Pose(*parts[4]), *parts[5:]) for parts in meshes]
 
     def poses(self, faces: Any) -> list[Pose]:
         """The pose of each face, for which no mesh is made; faces as of estimate()."""
-        return [Pose(*map(float, angles)) for angles in self._core.estimate_poses(_landmarks_of("pose", faces))]
+        landmarks = _landmarks_of("pose", faces)
+        return [Pose(*map(float, angles)) for angles in self._core.estimate_poses(landmarks, _corrections_of(faces))]
 
     @property
     def triangles(self) -> np.ndarray:
@@ -289,6 +293,17 @@ def _landmarks_of(what: str, faces: Any) -> np.ndarray:
     if landmarks.ndim != 3 or landmarks.shape[1:] != (5, 2):
         raise ValueError(f"{what}: expected landmarks [n, 5, 2], found {list(landmarks.shape)}")
     return np.ascontiguousarray(landmarks)
+
+
+def _corrections_of(faces: Any) -> Optional[np.ndarray]:
+    """What faces (as of _landmarks_of) carry for a MeshEstimator: float32 [n, 54], or None where not all do."""
+    if isinstance(faces, Face):
+        faces = [faces]
+    if isinstance(faces, (list, tuple)):
+        each = [getattr(face, "correction", None) for face in faces]
+        return None if not each or any(one is None for one in each) else np.array(each, np.float32)
+    corrections = getattr(faces, "corrections", None)
+    return None if corrections is None else np.ascontiguousarray(corrections, np.float32)
 
 
 def _mesh_estimator_of(model: Union[bytes, None], isa: str, refine: bool) -> MeshEstimator:
