@@ -721,6 +721,7 @@ TEST_CASE("a mesh head says something of every face") {
             most = std::max(most, std::abs(static_cast<double>(found) - expected[k]));
             peak = std::max(peak, std::abs(expected[k]));
         }
+        CHECK(corrections[i].known);
         CHECK(most < 1e-4 * peak);
     }
 
@@ -744,16 +745,21 @@ TEST_CASE("a mesh head says something of every face") {
     for (const std::vector<MeshCorrection>& found : batch) is_same(found);
 
     // Another detector's faces, faces of several looks, and weights without such a head.
-    CHECK(Detector(weights, options).mesh_corrections(workspace).empty());
+    const auto knows_nothing = [](Span<const MeshCorrection> found, std::size_t count) {
+        CHECK(found.size() == count);
+        for (const MeshCorrection& correction : found) CHECK_FALSE(correction.known);
+    };
+    knows_nothing(Detector(weights, options).mesh_corrections(workspace), faces.size());
     CHECK(detector.try_mesh_corrections(workspace).has_value());
     options.flip = true;
     const Detector mirrored(weights, options);
-    CHECK(!mirrored.detect(picture.view(), workspace).empty());
-    CHECK(mirrored.mesh_corrections(workspace).empty());
+    const std::size_t twice = mirrored.detect(picture.view(), workspace).size();
+    CHECK(twice > 0);
+    knows_nothing(mirrored.mesh_corrections(workspace), twice);
     const Detector plain = seeded_detector(test_options(0.02f));
     const Span<const Face> same = plain.detect(picture.view(), workspace);
-    CHECK(same.size() == faces.size());
-    CHECK(plain.mesh_corrections(workspace).empty());
+    knows_nothing(plain.mesh_corrections(workspace), same.size());
+    CHECK(plain.detect(picture.view(), one).size() == one.size());
 
     EditableWeights half(weights);
     half.remove("head.p4.mesh.bias");

@@ -770,7 +770,13 @@ TEST_CASE("a mesh head's correction takes the fit to five points further") {
     rf::Face face;
     face.landmarks = {{{100, 110}, {150, 112}, {127, 140}, {107, 165}, {146, 166}}};
     const rf::Pose plain = estimator.estimate_pose(face.landmarks);
-    rf::MeshCorrection none;
+    const auto said = [] {
+        rf::MeshCorrection correction;
+        correction.known = true;
+        return correction;
+    };
+    CHECK(estimator.estimate({}, face, rf::MeshCorrection()).latent[0] != 0);
+    const rf::MeshCorrection none = said();
     const rf::Mesh mean = estimator.estimate({}, face, none);
     CHECK(mean.pose.yaw == doctest::Approx(plain.yaw).epsilon(1e-6));
     CHECK(std::all_of(mean.latent.begin(), mean.latent.end(), [](float z) { return z == 0; }));
@@ -786,7 +792,7 @@ TEST_CASE("a mesh head's correction takes the fit to five points further") {
     };
 
     SUBCASE("shape") {
-        rf::MeshCorrection c;
+        rf::MeshCorrection c = said();
         c.shape[0] = 2;
         c.shape[5] = -100;  // of at most four deviations
         const rf::Mesh& mesh = estimator.estimate({}, face, c);
@@ -795,19 +801,19 @@ TEST_CASE("a mesh head's correction takes the fit to five points further") {
         CHECK(mesh.pose.yaw == doctest::Approx(plain.yaw).epsilon(1e-6));
     }
     SUBCASE("a turn about the upward axis is yaw") {
-        rf::MeshCorrection c;
+        rf::MeshCorrection c = said();
         c.camera[1] = 0.1f;
         CHECK(estimator.estimate({}, face, c).pose.yaw - mean.pose.yaw == doctest::Approx(0.1 * 180 / 3.14159265).epsilon(0.03));
         CHECK(estimator.estimate_pose(face.landmarks, c).yaw ==
               doctest::Approx(estimator.estimate({}, face, c).pose.yaw).epsilon(1e-6));
     }
     SUBCASE("scale") {
-        rf::MeshCorrection c;
+        rf::MeshCorrection c = said();
         c.camera[3] = std::log(1.25f);
         CHECK(width(estimator.estimate({}, face, c).landmarks68) == doctest::Approx(1.25 * width(before)).epsilon(1e-3));
     }
     SUBCASE("a shift, in the face's own size") {
-        rf::MeshCorrection c;
+        rf::MeshCorrection c = said();
         c.camera[4] = 2;
         c.camera[5] = -1;
         const auto moved = middle(estimator.estimate({}, face, c).landmarks68), still = middle(before);
@@ -818,11 +824,11 @@ TEST_CASE("a mesh head's correction takes the fit to five points further") {
     }
     SUBCASE("what is not finite is an error") {
         for (const float wrong : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), 1e30f}) {
-            rf::MeshCorrection c;
+            rf::MeshCorrection c = said();
             c.shape[47] = wrong;
             CHECK_THROWS_AS(estimator.estimate({}, face, c), rf::Error);
             CHECK_FALSE(estimator.try_estimate_pose(face.landmarks, c).has_value());
-            c = {};
+            c = said();
             c.camera[5] = wrong;
             CHECK_FALSE(estimator.try_estimate({}, face, c).has_value());
         }

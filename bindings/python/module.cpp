@@ -108,10 +108,10 @@ nb::ndarray<nb::numpy, T> to_numpy(std::vector<T>&& values, std::vector<std::siz
     return nb::ndarray<nb::numpy, T>(data, shape.size(), shape.data(), owner);
 }
 
-constexpr std::size_t kCorrection = sizeof(retinaface::MeshCorrection) / sizeof(float);
+constexpr std::size_t kCorrection = retinaface::models::kMeshSize;
 
 nb::object to_array(const std::vector<retinaface::MeshCorrection>& corrections) {
-    if (corrections.empty()) return nb::none();
+    if (corrections.empty() || !corrections[0].known) return nb::none();
     std::vector<float> values;
     for (const retinaface::MeshCorrection& c : corrections) {
         values.insert(values.end(), c.shape.begin(), c.shape.end());
@@ -326,6 +326,7 @@ private:
     static retinaface::MeshCorrection correction(const Corrections& all, std::size_t i) {
         const float* const row = all.data() + i * kCorrection;
         retinaface::MeshCorrection one;
+        one.known = true;
         std::copy_n(row, one.shape.size(), one.shape.begin());
         std::copy_n(row + one.shape.size(), one.camera.size(), one.camera.begin());
         return one;

@@ -70,6 +70,7 @@ public:
 
     /// The same with threads other than all that the options allow.
     Result<Span<const Face>> detect(const ImageView& image, Workspace& w, const Parallel& parallel) const {
+        w.found_ = 0;
         w.looked_once_ = false;
         if (const Result<void> checked = check(image); !checked) return checked.error();
         const ImageView picture = upright(image, w, parallel);
@@ -80,6 +81,7 @@ public:
         if (looks.count == 1 && options_.voting == Voting::none) {
             const stages::Outputs outputs = infer(picture, looks.inputs[0], w, parallel);
             const Span<const Face> faces = w.after_.faces(outputs, profile, options_, OnDemand{*this, outputs, w});
+            w.found_ = faces.size();
             w.looked_once_ = true;
             return clipped(faces, outputs.input, w);
         }
@@ -96,30 +98,29 @@ public:
             const stages::Outputs outputs = infer(picture, looks.inputs[i], w, parallel);
             w.after_.collect(outputs, profile, options_, OnDemand{*this, outputs, w});
         }
-        return clipped(w.after_.merged(profile, options_), looks.inputs[0], w);
+        const Span<const Face> faces = w.after_.merged(profile, options_);
+        w.found_ = faces.size();
+        return clipped(faces, looks.inputs[0], w);
     }
 
     /// What the mesh head says of the faces that lie in a workspace.
     Span<const MeshCorrection> mesh_corrections(Workspace& w) const {
-        w.corrections_.clear();
+        w.corrections_.assign(w.found_, MeshCorrection());
         if (w.looked_once_)
-            for (const std::uint32_t anchor : w.after_.anchors()) {
-                MeshCorrection correction;
-                if (!w.inference_.mesh(*network_, anchor, correction)) break;
-                w.corrections_.push_back(correction);
-            }
+            for (std::size_t i = 0; i < w.found_; ++i)
+                if (!w.inference_.mesh(*network_, w.after_.anchors()[i], w.corrections_[i])) break;
         return w.corrections_;
     }
 
     /// Every output for the image, turned upright, at a size.
     Result<RawOutputs> forward(const ImageView& image, const SizePolicy& policy, Workspace& w) const {
-        w.looked_once_ = false;
+        w.found_ = 0;
         if (const Result<void> checked = check(image); !checked) return checked.error();
         return forward_upright(upright(image, w, parallel()), policy, w);
     }
 
     Result<Span<const Face>> decode(const RawOutputs& raw, Workspace& w) const {
-        w.looked_once_ = false;
+        w.found_ = 0;
         const auto rows = static_cast<std::size_t>(raw.anchors.size());
         if (raw.class_logits.size() != 2 * rows || raw.boxes.size() != 4 * rows || raw.landmarks.size() != 10 * rows)
             return Error(ErrorCode::invalid_argument,
@@ -364,8 +365,8 @@ public:
         return detail::as_result([&] { return engine_->detect(image, workspace); });
     }
 
-    /// What the mesh head says of the faces that the last call found, which was detect() of this detector with this workspace: one a face,
-    /// for MeshEstimator::estimate(). Empty where the weights have no such head, and where faces are of several looks or voted for.
+    /// What the mesh head says of the faces that the last detect() with this workspace found, one a face, for MeshEstimator::estimate().
+    /// Nothing (`known` is false) where the weights have no such head, faces are of several looks or voted for, or another detector's.
     Span<const MeshCorrection> mesh_corrections(Workspace& workspace) const { return engine_->mesh_corrections(workspace); }
     Result<Span<const MeshCorrection>> try_mesh_corrections(Workspace& workspace) const noexcept {
         return detail::as_result([&]() -> Result<Span<const MeshCorrection>> { return engine_->mesh_corrections(workspace); });

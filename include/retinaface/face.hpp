@@ -30,6 +30,7 @@ struct Face {
 
 /// What a mesh head says of a face beside its five points: what the mesh fitted to these lacks. For MeshEstimator::estimate().
 struct MeshCorrection {
+    bool known = false;             ///< false: no mesh head has said anything, and the fit to the five points stays as it is
     std::array<float, 48> shape{};  ///< the first of the mesh decoder's 128 numbers, in place of those fitted; the rest are 0
     /// To the camera fitted: a turn about the image's axes x right, y up, z out of it (radians), the logarithm of the scale's factor, a
     /// shift right and down in centimetres.

@@ -28,7 +28,8 @@ private:
     stages::Inference inference_;
     stages::Postprocessor after_;
     Rotation rotation_ = Rotation::none;
-    bool looked_once_ = false;  ///< the faces are those of one look, whose maps still lie here
+    std::size_t found_ = 0;     ///< faces of the last detect()
+    bool looked_once_ = false;  ///< they are those of one look, whose maps still lie here
     std::vector<MeshCorrection> corrections_;
     std::vector<float> boxes_;      ///< of forward()
     std::vector<float> landmarks_;  ///< of forward()

@@ -26,7 +26,7 @@ struct Arguments {
 
 struct Found {
     std::vector<retinaface::Face> faces;                  // in pixels of the file
-    std::vector<retinaface::MeshCorrection> corrections;  // of each, or none at all
+    std::vector<retinaface::MeshCorrection> corrections;  // of each
     std::vector<std::uint8_t> drawn;                      // a PNG
 };
 
@@ -73,7 +73,7 @@ Run add_detect(CLI::App& command) {
     command.add_option("--draw", arguments->draw, "Write <stem>.png with the faces drawn in, for every picture")
         ->type_name("DIR");
     command.add_flag("--pose", arguments->pose,
-                     "Add each face's pose by its five points (not to --csv): yaw, pitch, roll in degrees, about 4, 7 and 3 off; "
+                     "Add each face's pose (not to --csv): yaw, pitch, roll in degrees, about 4, 6 and 3 off; "
                      "mesh --refine is closer");
     return [arguments] { return run(*arguments); };
 }

@@ -32,7 +32,7 @@ public:
     /// workspace's next use.
     retinaface::Span<const retinaface::Face> find(Image& image, retinaface::Workspace& workspace) const;
 
-    /// What the weights' mesh head says of the faces that find() has just found in `image`: one a face, or none at all.
+    /// What the weights' mesh head says of the faces that find() has just found in `image`, one a face.
     retinaface::Span<const retinaface::MeshCorrection> mesh_corrections(const Image& image,
                                                                         retinaface::Workspace& workspace) const;
 

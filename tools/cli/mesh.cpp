@@ -175,8 +175,7 @@ int run(const Arguments& arguments) {
                     const retinaface::Face& face = faces[i];
                     start = Times::Clock::now();
                     const retinaface::Result<const retinaface::Mesh*> result =
-                        corrections.empty() ? estimator.try_estimate(image.view(), face)
-                                            : estimator.try_estimate(image.view(), face, corrections[i]);
+                        estimator.try_estimate(image.view(), face, corrections[i]);
                     estimating += Times::Clock::now() - start;
                     Meshes::Entry entry;
                     entry.face = in_source(image, face);

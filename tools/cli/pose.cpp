@@ -24,8 +24,7 @@ std::vector<FaceNote> PoseEstimator::of(retinaface::Span<const retinaface::Face>
     for (std::size_t i = 0; i < faces.size(); ++i) {
         FaceNote note{{{"pose", nullptr}}, "  no pose"};
         try {
-            const retinaface::Pose pose = corrections.empty() ? estimator_->estimate_pose(faces[i].landmarks)
-                                                              : estimator_->estimate_pose(faces[i].landmarks, corrections[i]);
+            const retinaface::Pose pose = estimator_->estimate_pose(faces[i].landmarks, corrections[i]);
             note.json["pose"] = to_json(pose);
             note.text = to_text(pose);
         } catch (const retinaface::Error&) {

@@ -25,7 +25,7 @@ public:
     explicit PoseEstimator(retinaface::Isa isa);
     ~PoseEstimator();
 
-    /// The poses of faces, for their record; null for five points that are no face's. `corrections`: of each face, or none at all.
+    /// The poses of faces, for their record; null for five points that are no face's. `corrections`: of each.
     std::vector<FaceNote> of(retinaface::Span<const retinaface::Face> faces,
                              retinaface::Span<const retinaface::MeshCorrection> corrections) const;
 

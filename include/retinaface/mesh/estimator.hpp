@@ -92,7 +92,7 @@ public:
     /// The same with what a mesh head says. Throws Error (invalid_argument), too: a correction that is not finite.
     Pose estimate_pose(const std::array<Point, 5>& landmarks, const MeshCorrection& correction) {
         Fit f = fit(landmarks);
-        correct(f, correction, landmarks);
+        if (correction.known) correct(f, correction, landmarks);
         return pose_of(f.rotation);
     }
 
@@ -289,7 +289,7 @@ private:
 
     const Mesh& estimate(const ImageView& image, const Face& face, const MeshCorrection* correction, Rotation rotation) {
         Fit f = fit(face.landmarks);
-        if (correction != nullptr) correct(f, *correction, face.landmarks);
+        if (correction != nullptr && correction->known) correct(f, *correction, face.landmarks);
         if (refiner_ && shows_any(image, face.landmarks, rotation))
             f = refit(f, refiner_->locate(image, face.landmarks, rotation));
         for (std::size_t i = 0; i < latent_.size(); ++i) latent_[i] = static_cast<float>(f.latent[i]);

@@ -56,6 +56,7 @@ public:
         if (mesh == nullptr) return false;
         alignas(64) float row[(kMeshSize + 7) / 8 * 8];
         mesh->pixels(features, 1, row);
+        correction.known = true;
         std::copy_n(row, correction.shape.size(), correction.shape.begin());
         std::copy_n(row + correction.shape.size(), correction.camera.size(), correction.camera.begin());
         return true;
