@@ -433,6 +433,8 @@ TEST_CASE("every function of the mesh that can fail has a form that does not thr
     static_assert(noexcept(decoder->try_decode(latents)));
     static_assert(noexcept(estimator->try_estimate({}, rf::Face())));
     static_assert(noexcept(estimator->try_estimate({}, rf::DenseOutputs())));
+    static_assert(noexcept(estimator->try_estimate({}, rf::Face(), rf::MeshCorrection())));
+    static_assert(noexcept(estimator->try_estimate_pose({}, rf::MeshCorrection())));
     static_assert(noexcept(estimator->try_estimate_pose({})));
     static_assert(noexcept(rf::try_pixel_loss(nothing, {})));
 

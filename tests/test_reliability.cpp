@@ -57,6 +57,11 @@ TEST_CASE("every function that can fail has a form that does not throw") {
     static_assert(noexcept(detector->try_detect(image)));
     static_assert(noexcept(detector->try_detect(image, *workspace)));
     static_assert(noexcept(detector->try_detect(Span<const ImageView>())));
+    std::vector<MeshCorrection>* corrections = nullptr;
+    std::vector<std::vector<MeshCorrection>>* many = nullptr;
+    static_assert(noexcept(detector->try_detect(image, *corrections)));
+    static_assert(noexcept(detector->try_detect(Span<const ImageView>(), *many)));
+    static_assert(noexcept(detector->try_mesh_corrections(*workspace)));
     static_assert(noexcept(detector->try_forward(image, *workspace)));
     static_assert(noexcept(detector->try_decode(outputs, *workspace)));
     static_assert(noexcept(detector->try_self_test()));

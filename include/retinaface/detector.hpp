@@ -366,7 +366,7 @@ public:
     }
 
     /// What the mesh head says of the faces that the last detect() with this workspace found, one a face, for MeshEstimator::estimate().
-    /// Nothing (`known` is false) where the weights have no such head, faces are of several looks or voted for, or another detector's.
+    /// Allocates where they are more than ever before. Nothing (`known` is false) where the weights have no such head, faces are of several looks or voted for, or another detector's.
     Span<const MeshCorrection> mesh_corrections(Workspace& workspace) const { return engine_->mesh_corrections(workspace); }
     Result<Span<const MeshCorrection>> try_mesh_corrections(Workspace& workspace) const noexcept {
         return detail::as_result([&]() -> Result<Span<const MeshCorrection>> { return engine_->mesh_corrections(workspace); });
@@ -448,7 +448,7 @@ private:
             return Error(ErrorCode::unsupported,
                          std::string("options: isa ") + to_string(options.isa) + " is not in this build or not on this CPU");
         const std::string* const format = weights.find_metadata("format");
-        if (format != nullptr && *format != "retinaface-weights-1" && *format != "retinaface-weights-2")
+        if (format != nullptr && *format != detail::kUnhashedFormat && *format != detail::kWeightsFormat)
             return Error(ErrorCode::mismatch, "weights: format must be retinaface-weights-1 or -2, found '" + *format + "'");
         for (const char* key : {"format", "profile", "architecture"})
             if (weights.find_metadata(key) == nullptr)

@@ -172,11 +172,15 @@ void estimate_any(Input& input, bool dense) {
         outputs.camera.focal_length = input.number();
         outputs.crop = {input.number(), input.number(), input.number(), input.number()};
     }
+    MeshCorrection correction;
+    correction.known = input.byte() % 2 == 0;
+    for (float& value : correction.camera) value = input.number() / 100;
+    for (std::size_t i = 0; i < 8; ++i) correction.shape[6 * i] = input.number() / 100;
     const FuzzedImage image = fuzzed_image(input, 90);
     const ImageView view = input.byte() % 8 == 0 ? ImageView{} : image.view;
     const Result<const Mesh*> result = dense   ? plain.try_estimate(view, outputs)
-                                       : looks ? refined.try_estimate(view, face)
-                                               : plain.try_estimate(view, face);
+                                       : looks ? refined.try_estimate(view, face, correction)
+                                               : plain.try_estimate(view, face, correction);
     if (!result) return check_code(result.error());
     const Mesh& mesh = **result;
     require(std::isfinite(mesh.pose.yaw) && std::isfinite(mesh.pose.pitch) && std::isfinite(mesh.pose.roll), "a pose is finite");

@@ -69,7 +69,7 @@ int run(const std::string& path, bool layers) {
     print("hash", weights.has_hash() ? "fits" : "none in the file: damage would go unseen (convert_weights.py adds one)");
     std::fflush(stdout);
     if (const std::string* const format = weights.find_metadata("format");
-        format != nullptr && (*format == "retinaface-mesh-2" || *format == "retinaface-refiner-2")) {
+        format != nullptr && (*format == retinaface::detail::kMeshFormat || *format == retinaface::detail::kRefinerFormat)) {
         if (layers)
             throw retinaface::Error(retinaface::ErrorCode::unsupported, "--layers: expected a detector, found " + *format);
         return kSuccess;

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 VERSION = "1.0.0"
 METADATA = {
-    "format": "retinaface-mesh-2",
+    "format": archive.MESH_FORMAT,
     "architecture": "mesh_decoder",
     "version": VERSION,
     "source": "trained by tools/mesh on ICT-FaceKit's face area (USC-ICT, https://github.com/USC-ICT/ICT-FaceKit)",
@@ -136,7 +136,7 @@ def main() -> None:
     arguments = parser.parse_args()
     data = arguments.weights.read_bytes()
     metadata = archive.load(data).metadata
-    name = "kDefaultRefiner" if metadata["format"] == "retinaface-refiner-2" else "kDefaultMesh"
+    name = "kDefaultRefiner" if metadata["format"] == archive.REFINER_FORMAT else "kDefaultMesh"
     text = header_export.export(data, name, metadata, hashlib.sha256(data).hexdigest())
     arguments.out.write_text(text.replace("tools/convert_weights.py --emit-hpp", "tools/mesh/mesh_file.py", 1))
 

@@ -235,7 +235,7 @@ def main() -> None:
     network.load_state_dict(ema)
     tensors = {name: value.astype(np.float16) for name, value in folded(network.eval()).items()}
     tensors["mean"] = mean_shape.numpy().astype(np.float32)
-    metadata = {"format": "retinaface-refiner-2", "architecture": "landmarks68", "version": options.version,
+    metadata = {"format": archive.REFINER_FORMAT, "architecture": "landmarks68", "version": options.version,
                 "source": "trained by tools/mesh/train_refiner.py on photographs; landmarks taught by MediaPipe Face Mesh (Apache-2.0)",
                 "licence": "MIT"}
     options.out.write_bytes(archive.dump(archive.Archive(metadata, tensors)))

@@ -22,8 +22,8 @@ class MeshFile {
 public:
     explicit MeshFile(const Weights& weights) : weights_(weights) {
         const std::string* const format = weights.find_metadata("format");
-        if (format == nullptr || *format != "retinaface-mesh-2")
-            fail("expected format retinaface-mesh-2, found " + (format == nullptr ? "none" : *format));
+        if (format == nullptr || *format != kMeshFormat)
+            fail(std::string("expected format ") + kMeshFormat + ", found " + (format == nullptr ? "none" : *format));
     }
 
     bool has(const std::string& name) const { return weights_.find(name) != nullptr; }

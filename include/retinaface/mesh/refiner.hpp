@@ -147,9 +147,9 @@ private:
 
         static const Weights& checked(const Weights& weights) {
             const std::string* const format = weights.find_metadata("format");
-            if (format == nullptr || *format != "retinaface-refiner-2")
-                detail::raise(Error(ErrorCode::mismatch, "refiner: expected format retinaface-refiner-2, found " +
-                                                             (format == nullptr ? "none" : *format)));
+            if (format == nullptr || *format != detail::kRefinerFormat)
+                detail::raise(Error(ErrorCode::mismatch, std::string("refiner: expected format ") + detail::kRefinerFormat +
+                                                             ", found " + (format == nullptr ? "none" : *format)));
             return weights;
         }
     };

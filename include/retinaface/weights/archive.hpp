@@ -457,8 +457,12 @@ inline Result<void> decode_tensor(Tensor& tensor, const unsigned char* data, std
     return {};
 }
 
-/// Formats whose files carry a hash: detectors, mesh decoders, landmark refiners.
-inline constexpr const char* kHashedFormats[] = {"retinaface-weights-2", "retinaface-mesh-2", "retinaface-refiner-2"};
+/// What metadata call `format`: of detectors, mesh decoders and landmark refiners.
+inline constexpr const char *kWeightsFormat = "retinaface-weights-2", *kMeshFormat = "retinaface-mesh-2",
+                            *kRefinerFormat = "retinaface-refiner-2";
+/// Of detectors before files carried a hash.
+inline constexpr const char* kUnhashedFormat = "retinaface-weights-1";
+inline constexpr const char* kHashedFormats[] = {kWeightsFormat, kMeshFormat, kRefinerFormat};
 
 inline Error lacks_hash(const std::string& format) {
     return {ErrorCode::damaged, "weights: damaged: a file of format " + format + " without its hash"};
