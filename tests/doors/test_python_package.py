@@ -121,6 +121,27 @@ def test_faces_are_a_sequence_of_which_parts_can_be_taken(retinaface: ModuleType
     assert retinaface.MeshEstimator().poses([*faces]) == retinaface.MeshEstimator().poses(faces)
 
 
+def test_what_the_mesh_head_says(retinaface: ModuleType, detector, sample: np.ndarray) -> None:
+    """It comes with the faces, however many pictures at a time, and takes meshes and poses further; bare landmarks have none."""
+    faces = detector.detect(sample)
+    assert faces.corrections.shape == (1, 54) and faces.corrections.dtype == np.float32 and np.abs(faces.corrections).max() > 0.01
+    assert np.array_equal(faces[0].correction, faces.corrections[0]) and np.array_equal(faces[:].corrections, faces.corrections)
+    for found in type(detector)(threads=2).detect_batch([sample] * 3):
+        assert np.array_equal(found.corrections, faces.corrections)
+    assert type(detector)(flip=True).detect(sample).corrections is None
+    estimator = retinaface.MeshEstimator()
+    (closer,), (bare,) = estimator.estimate(sample, faces), estimator.estimate(sample, faces.landmarks)
+    assert not np.array_equal(closer.projected, bare.projected) and np.abs(closer.projected - bare.projected).max() < 20
+    assert np.array_equal(estimator.estimate(sample, faces[0])[0].projected, closer.projected)
+    assert np.array_equal(estimator.estimate(sample, pickle.loads(pickle.dumps(faces)))[0].projected, closer.projected)
+    assert estimator.poses(faces)[0] == pytest.approx(closer.pose, abs=1e-4) and estimator.poses(faces.landmarks)[0] == pytest.approx(bare.pose, abs=1e-4)
+    for wrong in (np.zeros((2, 54), np.float32), np.zeros((1, 53), np.float32)):
+        with pytest.raises(ValueError, match=r"expected corrections \[1, 54\]"):
+            estimator.estimate(sample, retinaface.Faces(faces.boxes, faces.scores, faces.landmarks, wrong))
+    with pytest.raises(ValueError, match="the correction is not finite"):
+        estimator.estimate(sample, retinaface.Faces(faces.boxes, faces.scores, faces.landmarks, np.full((1, 54), np.nan, np.float32)))
+
+
 def test_meshes_of_turned_pictures(retinaface: ModuleType, detector, sample: np.ndarray) -> None:
     """A picture that lies on its side, read by a detector that turns it, gives the mesh of the upright one."""
     estimator = retinaface.MeshEstimator(refine=True)
