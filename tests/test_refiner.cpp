@@ -10,6 +10,7 @@
 #include "retinaface/mesh.hpp"
 #include "support/allocations.hpp"
 #include "support/isa_under_test.hpp"
+#include "support/trim.hpp"
 
 namespace rf = retinaface;
 
@@ -204,6 +205,7 @@ TEST_CASE("a mesh fitted to 68 landmarks is the head that has them") {
     int count = 0;
     for (const float yaw : {-40.0f, 0.0f, 25.0f}) {
         for (const float pitch : {-20.0f, 10.0f}) {
+            if (retinaface_test::trimmed() && count == 2) continue;
             std::vector<float> latent(128, 0.0f);
             for (std::size_t k = 0; k < 40; ++k) latent[k] = normal(random);
             const Head head = seen(latent, {yaw, pitch, 12}, 9);
