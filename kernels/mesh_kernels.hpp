@@ -15,6 +15,8 @@ RETINAFACE_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
 namespace avx512 {
 #include "avx512/lanes.hpp"
 
+#include "avx512/columns.inl"
+
 #include "generic/cheb.inl"
 #include "generic/raster.inl"
 
@@ -28,6 +30,8 @@ RETINAFACE_TARGET_BEGIN("avx2,fma")
 namespace avx2 {
 #include "avx2/lanes.hpp"
 
+#include "generic/columns.inl"
+
 #include "generic/cheb.inl"
 #include "generic/raster.inl"
 
@@ -40,6 +44,8 @@ RETINAFACE_TARGET_END
 namespace neon {
 #include "neon/lanes.hpp"
 
+#include "generic/columns.inl"
+
 #include "generic/cheb.inl"
 #include "generic/raster.inl"
 
@@ -50,6 +56,8 @@ namespace neon {
 #if RETINAFACE_ISA_PORTABLE
 namespace portable {
 #include "portable/lanes.hpp"
+
+#include "generic/columns.inl"
 
 #include "generic/cheb.inl"
 #include "generic/raster.inl"

@@ -16,12 +16,12 @@ inline void sparse(const SparseArgs& a) {
     for (int i = 0; i < a.matrix.run_count; ++i) {
         const SparseView::Run run = a.matrix.runs[i];
         for (int r = 0; r < run.rows; ++r, ++row, entries += run.count) {
-            for (int j = 0; j < a.size; ++j) {
+            for (int j = 0; j < a.faces * a.channels; ++j) {
                 double sum = 0;
                 for (int e = 0; e < run.count; ++e)
                     sum += static_cast<double>(entries[e].value) *
-                           static_cast<double>(a.x[std::ptrdiff_t{entries[e].column} * a.size + j]);
-                const std::ptrdiff_t at = std::ptrdiff_t{*row} * a.size + j;
+                           static_cast<double>(a.x[std::ptrdiff_t{entries[e].column} * a.faces + j]);
+                const std::ptrdiff_t at = std::ptrdiff_t{*row} * a.faces + j;
                 sum *= static_cast<double>(a.scale);
                 if (a.add != nullptr) sum += static_cast<double>(a.add[at]);
                 if (a.before != nullptr) sum -= static_cast<double>(a.before[at]);

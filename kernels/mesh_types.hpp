@@ -14,7 +14,7 @@ namespace kernels {
 /// a row's entries has the length of the one before, which processors predict, and entries in the order they are read.
 struct SparseView {
     struct Entry {
-        std::int32_t column;
+        std::int32_t column;  ///< times the channels
         float value;
     };
     /// `rows` rows of `count` entries each.
@@ -24,14 +24,14 @@ struct SparseView {
 
     const Run* runs;
     int run_count;
-    const std::int32_t* rows;  ///< of the group, 0 .. kSparseGroup - 1
+    const std::int32_t* rows;  ///< of the group, 0 .. kSparseGroup - 1, times the channels
     const Entry* entries;
 };
 constexpr int kSparseGroup = 96;
 
 /// Features of a vertex are [faces][channels], channels a multiple of 8 with zeros after the true ones; maps are [vertices] of those.
 ///
-/// y = add + scale * (matrix * x) - before, the rows of a group, `size` floats each, a multiple of 8.
+/// y = add + scale * (matrix * x) - before, the rows of a group.
 struct SparseArgs {
     SparseView matrix;
     float scale;          ///< a power of two
@@ -39,7 +39,7 @@ struct SparseArgs {
     const float* add;     ///< of the group's first row, as are before and y; may be nullptr: 0
     const float* before;  ///< may be nullptr: 0
     float* y;             ///< may be `add`; may not overlap x
-    int size;
+    int channels, faces;
 };
 
 /// Where weight matrices [rows][columns] have their elements: panels of 16 columns, the last one of 8 where no more are left, each row by

@@ -81,18 +81,3 @@ RETINAFACE_INLINE Eight zero_eight() { return _mm256_setzero_ps(); }
 RETINAFACE_INLINE Eight fma_eight(float a, Eight b, Eight c) { return _mm256_fmadd_ps(_mm256_set1_ps(a), b, c); }
 RETINAFACE_INLINE Eight sub_eight(Eight a, Eight b) { return _mm256_sub_ps(a, b); }
 RETINAFACE_INLINE Eight positive_eight(Eight v) { return _mm256_max_ps(v, _mm256_setzero_ps()); }
-/// sum[v] += value * w[v], as accumulate() of vec.hpp.
-template <int V>
-RETINAFACE_INLINE void accumulate_eights(Eight* sum, float value, const Eight* w) {
-    const Eight factor = _mm256_set1_ps(value);
-    RETINAFACE_UNROLL
-    for (int v = 0; v < V; ++v) {
-#if defined(__GNUC__) && !defined(__clang__)
-        asm("vfmadd231ps %2, %1, %0" : "+x"(sum[v]) : "x"(factor), "x"(w[v]));
-#else
-        sum[v] = _mm256_fmadd_ps(factor, w[v], sum[v]);
-#endif
-    }
-}
-/// Rows of a tile of dense products, by eights of columns: as many sums as registers hold.
-constexpr int kEightRows[3] = {0, 12, 6};

@@ -8,9 +8,7 @@ struct SparseEight {
     RETINAFACE_INLINE SparseEight() { sum = zero_eight(); }
     RETINAFACE_INLINE void accumulate(float value, const float* x) { sum = fma_eight(value, load_eight(x), sum); }
     RETINAFACE_INLINE void finish(float scale, const float* add, const float* before, float* y) const {
-        Eight r = fma_eight(scale, sum, add != nullptr ? load_eight(add) : zero_eight());
-        if (before != nullptr) r = sub_eight(r, load_eight(before));
-        store_eight(y, r);
+        store_eight(y, sub_eight(fma_eight(scale, sum, load_eight(add)), load_eight(before)));
     }
 };
 template <int V>
@@ -29,55 +27,68 @@ struct SparseVectors {
     RETINAFACE_INLINE void finish(float scale, const float* add, const float* before, float* y) const {
         const Vec factor = broadcast(scale);
         RETINAFACE_UNROLL
-        for (int v = 0; v < V; ++v) {
-            Vec r = fma(factor, sum[v], add != nullptr ? load(add + v * kWidth) : zero());
-            if (before != nullptr) r = sub(r, load(before + v * kWidth));
-            store(y + v * kWidth, r);
-        }
+        for (int v = 0; v < V; ++v)
+            store(y + v * kWidth, sub(fma(factor, sum[v], load(add + v * kWidth)), load(before + v * kWidth)));
     }
+};
+
+/// Where rows are. The other summands are zeros where there are none, so that rows need not ask; and all of it is in variables of the
+/// loops' own, which stores cannot change.
+struct SparseRows {
+    const float *x, *add, *before;
+    float* y;
+    std::ptrdiff_t add_mask, before_mask;
+    float scale;
 };
 
 /// kFloats of each of a run's rows; entries and rows are moved behind them. Count: entries of a row, 0: any.
 template <class Sum, int Count>
-RETINAFACE_INLINE void sparse_run(const SparseArgs& a, const SparseView::Run& run, std::ptrdiff_t size, int at,
+RETINAFACE_INLINE void sparse_run(const SparseRows a, std::ptrdiff_t faces, const SparseView::Run run,
                                   const SparseView::Entry*& entries, const std::int32_t*& rows) {
-    const float* const x = a.x + at;
     const int count = Count > 0 ? Count : run.count;
     const SparseView::Entry* entry = entries;
-    for (int r = 0; r < run.rows; ++r, entry += count) {
+    const std::int32_t* row = rows;
+    for (const std::int32_t* const end = row + run.rows; row != end; ++row, entry += count) {
         Sum sum;
         if (Count > 0) {
             RETINAFACE_UNROLL
-            for (int e = 0; e < Count; ++e) sum.accumulate(entry[e].value, x + entry[e].column * size);
+            for (int e = 0; e < Count; ++e) sum.accumulate(entry[e].value, a.x + entry[e].column * faces);
         } else {
-            for (int e = 0; e < count; ++e) sum.accumulate(entry[e].value, x + entry[e].column * size);
+            for (int e = 0; e < count; ++e) sum.accumulate(entry[e].value, a.x + entry[e].column * faces);
         }
-        const std::ptrdiff_t place = rows[r] * size + at;
-        sum.finish(a.scale, a.add != nullptr ? a.add + place : nullptr, a.before != nullptr ? a.before + place : nullptr,
-                   a.y + place);
+        const std::ptrdiff_t place = *row * faces;
+        sum.finish(a.scale, a.add + (place & a.add_mask), a.before + (place & a.before_mask), a.y + place);
     }
     entries = entry;
-    rows += run.rows;
+    rows = row;
 }
 
-/// kFloats of each row from `at` on. Size: floats of a row, 0: a.size.
-template <class Sum, int Size>
+/// kFloats of each row from `at` on. Faces 0: a.faces.
+template <class Sum, int Faces>
 inline void sparse_columns(const SparseArgs& a, int at) {
-    const std::ptrdiff_t size = Size > 0 ? Size : a.size;
+    alignas(64) static const float none[Sum::kFloats] = {};
+    const std::ptrdiff_t faces = Faces > 0 ? Faces : a.faces;
+    const SparseRows r{a.x + at,
+                       a.add != nullptr ? a.add + at : none,
+                       a.before != nullptr ? a.before + at : none,
+                       a.y + at,
+                       a.add != nullptr ? -1 : 0,
+                       a.before != nullptr ? -1 : 0,
+                       a.scale};
     const SparseView::Entry* entries = a.matrix.entries;
     const std::int32_t* rows = a.matrix.rows;
-    for (int i = 0; i < a.matrix.run_count; ++i) {
-        const SparseView::Run& run = a.matrix.runs[i];
-        switch (run.count) {
-            case 1: sparse_run<Sum, 1>(a, run, size, at, entries, rows); break;
-            case 2: sparse_run<Sum, 2>(a, run, size, at, entries, rows); break;
-            case 3: sparse_run<Sum, 3>(a, run, size, at, entries, rows); break;
-            case 4: sparse_run<Sum, 4>(a, run, size, at, entries, rows); break;
-            case 5: sparse_run<Sum, 5>(a, run, size, at, entries, rows); break;
-            case 6: sparse_run<Sum, 6>(a, run, size, at, entries, rows); break;
-            case 7: sparse_run<Sum, 7>(a, run, size, at, entries, rows); break;
-            case 8: sparse_run<Sum, 8>(a, run, size, at, entries, rows); break;
-            default: sparse_run<Sum, 0>(a, run, size, at, entries, rows); break;
+    const SparseView::Run* const end = a.matrix.runs + a.matrix.run_count;
+    for (const SparseView::Run* run = a.matrix.runs; run != end; ++run) {
+        switch (run->count) {
+            case 1: sparse_run<Sum, 1>(r, faces, *run, entries, rows); break;
+            case 2: sparse_run<Sum, 2>(r, faces, *run, entries, rows); break;
+            case 3: sparse_run<Sum, 3>(r, faces, *run, entries, rows); break;
+            case 4: sparse_run<Sum, 4>(r, faces, *run, entries, rows); break;
+            case 5: sparse_run<Sum, 5>(r, faces, *run, entries, rows); break;
+            case 6: sparse_run<Sum, 6>(r, faces, *run, entries, rows); break;
+            case 7: sparse_run<Sum, 7>(r, faces, *run, entries, rows); break;
+            case 8: sparse_run<Sum, 8>(r, faces, *run, entries, rows); break;
+            default: sparse_run<Sum, 0>(r, faces, *run, entries, rows); break;
         }
     }
 }
@@ -85,15 +96,15 @@ inline void sparse_columns(const SparseArgs& a, int at) {
 inline void sparse(const SparseArgs& a) {
     using Most = SparseVectors < kWidth<16 ? 4 : 2>;
     // The rows of one face with 8 or 16 features, then any.
-    if (a.size == 8) return sparse_columns<SparseEight, 8>(a, 0);
-    if (a.size == 16) return sparse_columns<SparseVectors<16 / kWidth>, 16>(a, 0);
+    const int size = a.faces * a.channels;
+    if (size == 8) return sparse_columns<SparseEight, 1>(a, 0);
+    if (size == 16 && a.faces == 1) return sparse_columns<SparseVectors<16 / kWidth>, 1>(a, 0);
     int at = 0;
-    for (; at + Most::kFloats <= a.size; at += Most::kFloats) sparse_columns<Most, 0>(a, at);
-    for (; at < a.size; at += 8) sparse_columns<SparseEight, 0>(a, at);
+    for (; at + Most::kFloats <= size; at += Most::kFloats) sparse_columns<Most, 0>(a, at);
+    for (; at < size; at += 8) sparse_columns<SparseEight, 0>(a, at);
 }
 
-/// Products of rows of t with weights; columns come in eights. (In vectors of sixteen a broadcast would serve one multiply-add where sixteen
-/// columns are all there are, and loads would be the limit.)
+/// Products of rows of t with weights.
 struct ChebTile {
     const float* const* t;
     int terms, channels;
@@ -101,16 +112,13 @@ struct ChebTile {
     const float* bias;     ///< nullptr: 0
 };
 
-/// P rows from `pixel`, V eights of columns from `column`. finish(pixel, column, sum) takes the sums.
-template <int P, int V, class Finish>
+/// P rows from `pixel`, N columns from `column`. finish(pixel, column, sum) takes the sums.
+template <int P, int N, class Finish>
 RETINAFACE_INLINE void cheb_tile(const ChebTile& d, std::ptrdiff_t pixel, int column, Finish&& finish) {
-    Eight sum[std::size_t{P}][std::size_t{V}];
+    Columns<N> sum[std::size_t{P}];
+    const Columns<N> begin = d.bias != nullptr ? Columns<N>::load(d.bias + column) : Columns<N>::none();
     RETINAFACE_UNROLL
-    for (int v = 0; v < V; ++v) {
-        const Eight begin = d.bias != nullptr ? load_eight(d.bias + column + v * 8) : zero_eight();
-        RETINAFACE_UNROLL
-        for (int p = 0; p < P; ++p) sum[p][v] = begin;
-    }
+    for (int p = 0; p < P; ++p) sum[p] = begin;
     // Three rows a base pointer: base, base + stride, base + 2 stride are addressing modes.
     constexpr int kBases = (P + 2) / 3;
     const std::ptrdiff_t stride = d.channels;
@@ -122,52 +130,47 @@ RETINAFACE_INLINE void cheb_tile(const ChebTile& d, std::ptrdiff_t pixel, int co
         for (int block = 0; block < d.channels; block += 8) {
             RETINAFACE_UNROLL
             for (int f = 0; f < 8; ++f) {
-                Eight w[std::size_t{V}];
+                const Columns<N> w = Columns<N>::load(weights + f * N);
                 RETINAFACE_UNROLL
-                for (int v = 0; v < V; ++v) w[v] = load_eight(weights + (f * V + v) * 8);
-                RETINAFACE_UNROLL
-                for (int p = 0; p < P; ++p) {
-                    const float* const value = base[p / 3] + p % 3 * stride + f;
-                    accumulate_eights<V>(sum[p], *value, w);
-                }
+                for (int p = 0; p < P; ++p) sum[p].accumulate(base[p / 3] + p % 3 * stride + f, w);
             }
             RETINAFACE_UNROLL
             for (int g = 0; g < kBases; ++g) base[g] += 8;
-            weights += 64 * V;
+            weights += 8 * N;
         }
     }
     RETINAFACE_UNROLL
-    for (int p = 0; p < P; ++p) {
-        RETINAFACE_UNROLL
-        for (int v = 0; v < V; ++v) finish(pixel + p, column + v * 8, sum[p][v]);
-    }
+    for (int p = 0; p < P; ++p) finish(pixel + p, column, sum[p]);
 }
 
-template <int V, class Finish>
+template <int N, class Finish>
 inline void cheb_panel(const ChebTile& d, int pixels, int column, Finish&& finish) {
-    constexpr int kRows = kEightRows[V];
+    constexpr int kRows = Columns<N>::kRows;
     int pixel = 0;
-    for (; pixel + kRows <= pixels; pixel += kRows) cheb_tile<kRows, V>(d, pixel, column, finish);
-    for (; pixel < pixels; ++pixel) cheb_tile<1, V>(d, pixel, column, finish);
+    for (; pixel + kRows <= pixels; pixel += kRows) cheb_tile<kRows, N>(d, pixel, column, finish);
+    for (; pixel < pixels; ++pixel) cheb_tile<1, N>(d, pixel, column, finish);
 }
 
 template <class Finish>
 RETINAFACE_INLINE void cheb_columns(const ChebTile& d, int pixels, int columns, Finish&& finish) {
     int column = 0;
-    for (; column + 16 <= columns; column += 16) cheb_panel<2>(d, pixels, column, finish);
-    if (column < columns) cheb_panel<1>(d, pixels, column, finish);
+    for (; column + 16 <= columns; column += 16) cheb_panel<16>(d, pixels, column, finish);
+    if (column < columns) cheb_panel<8>(d, pixels, column, finish);
 }
 
 inline void cheb_dense(const ChebDenseArgs& a) {
-    const ChebTile tile{a.t, a.terms, a.channels_in, a.weights, a.bias};
-    cheb_columns(tile, a.pixels, a.channels_out, [&](std::ptrdiff_t pixel, int column, Eight sum) {
-        store_eight(a.y + pixel * a.channels_out + column, a.relu ? positive_eight(sum) : sum);
-    });
+    float* const y = a.y;
+    const std::ptrdiff_t stride = a.channels_out;
+    const bool relu = a.relu;
+    cheb_columns(ChebTile{a.t, a.terms, a.channels_in, a.weights, a.bias}, a.pixels, a.channels_out,
+                 [=](std::ptrdiff_t pixel, int column, const auto& sum) {
+                     (relu ? sum.positive() : sum).store(y + pixel * stride + column, 8);
+                 });
 }
 
 inline void cheb_products(const ChebProductsArgs& a) {
-    const int columns = 8 * a.terms;
-    const ChebTile tile{&a.x, 1, a.channels_in, a.weights, nullptr};
-    cheb_columns(tile, a.pixels, columns,
-                 [&](std::ptrdiff_t pixel, int column, Eight sum) { store_eight(a.c + column / 8 * a.map + pixel * 8, sum); });
+    float* const c = a.c;
+    const std::ptrdiff_t map = a.map;
+    cheb_columns(ChebTile{&a.x, 1, a.channels_in, a.weights, nullptr}, a.pixels, 8 * a.terms,
+                 [=](std::ptrdiff_t pixel, int column, const auto& sum) { sum.store(c + column / 8 * map + pixel * 8, map); });
 }

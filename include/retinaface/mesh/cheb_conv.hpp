@@ -54,8 +54,8 @@ namespace detail {
 class PackedSparse {
 public:
     PackedSparse() = default;
-    /// Columns are stored modulo `ring`.
-    PackedSparse(const Csr& m, int ring) {
+    /// Columns are stored modulo `ring`; `channels` of a face are multiplied in.
+    PackedSparse(const Csr& m, int ring, int channels) {
         const auto start = [&](std::int32_t row) { return m.starts[static_cast<std::size_t>(row)]; };
         const auto count = [&](std::int32_t row) { return start(row + 1) - start(row); };
         std::vector<std::int32_t> sorted(static_cast<std::size_t>(m.rows));
@@ -71,9 +71,9 @@ public:
                 const std::int32_t row = sorted[static_cast<std::size_t>(i)];
                 if (i == first || runs_.back().count != count(row)) runs_.push_back({count(row), 0});
                 ++runs_.back().rows;
-                rows_.push_back(row - first);
+                rows_.push_back((row - first) * channels);
                 for (auto e = static_cast<std::size_t>(start(row)); e < static_cast<std::size_t>(start(row + 1)); ++e)
-                    entries_.push_back({m.indices[e] % ring, m.values[e]});
+                    entries_.push_back({m.indices[e] % ring * channels, m.values[e]});
             }
         }
         groups_.push_back({runs_.size(), entries_.size()});
@@ -142,8 +142,8 @@ public:
         std::fill_n(bias_.data(), columns, 0.0f);
         std::copy(bias.begin(), bias.end(), bias_.data());
         set_reach(laplacian);
-        laplacian_ = detail::PackedSparse(laplacian, ring_);
-        if (upsampled_) upsample_ = detail::PackedSparse(upsample, vertices_in_);
+        laplacian_ = detail::PackedSparse(laplacian, ring_, on_outputs_ ? 8 : channels(features_in));
+        if (upsampled_) upsample_ = detail::PackedSparse(upsample, vertices_in_, channels(features_in));
     }
 
     int vertices() const noexcept { return vertices_; }
@@ -244,9 +244,9 @@ private:
         float* const t = scratch + k * map + (last ? 0 : at);
         if (k > 0)
             kernels_.sparse({laplacian_.view(first), k > 1 ? 2.0f : 1.0f, scratch + (k - 1) * map, nullptr,
-                             k > 1 ? scratch + (k - 2) * map + at : nullptr, t, size});
+                             k > 1 ? scratch + (k - 2) * map + at : nullptr, t, channels_in, faces});
         else if (upsampled_)
-            kernels_.sparse({upsample_.view(first), 1.0f, x, nullptr, nullptr, t, size});
+            kernels_.sparse({upsample_.view(first), 1.0f, x, nullptr, nullptr, t, channels_in, faces});
         else
             std::copy_n(x + std::ptrdiff_t{first} * size, rows * size, t);
         if (!last) return;
@@ -277,7 +277,7 @@ private:
         const int k = terms_ - 1 - stage;
         float* const b = scratch + k * map + at;
         kernels_.sparse({laplacian_.view(first), k > 0 ? 2.0f : 1.0f, scratch + (k + 1) * map, b,
-                         k + 2 < terms_ ? b + 2 * map : nullptr, k > 0 ? b : y, size});
+                         k + 2 < terms_ ? b + 2 * map : nullptr, k > 0 ? b : y, 8, faces});
     }
 
     int vertices_, vertices_in_, features_in_, features_out_, terms_, ring_ = 0;
