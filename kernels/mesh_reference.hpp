@@ -57,6 +57,27 @@ inline void cheb_products(const ChebProductsArgs& a) {
     }
 }
 
+inline void place(const PlaceArgs& a) {
+    for (int n = 0; n < a.count; ++n) {
+        const float* const v = a.vertices + 3 * static_cast<std::ptrdiff_t>(n);
+        // Products of floats are exact in double: the sums come out the same whether or not a compiler fuses them.
+        const auto row = [&](const float* r) {
+            return static_cast<double>(r[0]) * static_cast<double>(v[0]) + static_cast<double>(r[1]) * static_cast<double>(v[1]) +
+                   static_cast<double>(r[2]) * static_cast<double>(v[2]) + static_cast<double>(r[3]);
+        };
+        const double w = a.perspective ? row(a.rows[2]) : 1.0;
+        const auto x = static_cast<float>(row(a.rows[0]) / w), y = static_cast<float>(row(a.rows[1]) / w),
+                   depth = static_cast<float>(row(a.rows[2]));
+        const bool drawn = std::abs(x) <= kRasterFar && std::abs(y) <= kRasterFar && std::abs(depth) < 1e30f &&
+                           (!a.perspective || (depth > 0 && depth >= a.near));
+        const auto grid = [](float at) {
+            const float steps = at * kRasterSteps;
+            return static_cast<float>(static_cast<std::int32_t>(steps + (steps < 0 ? -0.5f : 0.5f)));
+        };
+        a.placed[n] = {drawn ? grid(x) : kRasterNowhere, drawn ? grid(y) : 0, a.perspective ? 1 / depth : -depth, 0};
+    }
+}
+
 /// A triangle with its edge functions.
 struct Triangle {
     std::int64_t x[3] = {}, y[3] = {}, area = 0;
@@ -198,7 +219,7 @@ inline void shade(const ShadeArgs& s) {
 }
 
 inline GraphConv get(Tag<GraphConv>) { return {&sparse, &cheb_dense, &cheb_products}; }
-inline Raster get(Tag<Raster>) { return {&raster, &normals, &shade}; }
+inline Raster get(Tag<Raster>) { return {&place, &raster, &normals, &shade}; }
 
 }  // namespace reference
 }  // namespace kernels

@@ -106,6 +106,18 @@ struct RasterVertex {
     float none;  ///< fills the four floats that kernels load at once
 };
 
+/// Vertices on the sub-pixel grid, as Projection (mesh/camera.hpp) has it.
+struct PlaceArgs {
+    const float* vertices;  ///< [count][3]
+    int count;
+    float rows[3][4];
+    bool perspective;
+    float near;
+    RasterVertex* placed;
+};
+/// Vertices further from the origin than that many pixels are nowhere.
+constexpr float kRasterFar = 1 << 20;
+
 /// Which triangle is nearest, at every pixel centre. Edges are inclusive and evaluated exactly in integers, so neighbours leave no
 /// gap; the greater q wins, of equals the triangle drawn first. With the edge values e and the area of the corners 0, 1, 2,
 ///   q = q0 + (e1 / area * (q1 - q0) + e2 / area * (q2 - q0)), 1 / area and every operation rounded to float;
@@ -153,6 +165,7 @@ struct ShadeArgs {
 
 /// What draws triangles.
 struct Raster {
+    void (*place)(const PlaceArgs&);
     void (*draw)(const RasterArgs&);
     void (*normals)(const NormalsArgs&);
     void (*shade)(const ShadeArgs&);

@@ -9,6 +9,57 @@
 
 constexpr unsigned kAllLanes = ~0u >> (32 - kWidth);
 
+/// Positions in doubles, which hold products of floats exactly, in loops over lanes that compilers make vectors of.
+inline void place(const PlaceArgs& a) {
+    const Vec one = broadcast(1), reach = broadcast(kRasterFar + 0.125f);  // the float after kRasterFar
+    const Vec near = broadcast(std::isnan(a.near) ? std::numeric_limits<float>::infinity() : a.near);
+    for (int n = 0; n < a.count; n += kWidth) {
+        const int count = a.count - n < kWidth ? a.count - n : kWidth;
+        const float* vertices = a.vertices + 3 * static_cast<std::ptrdiff_t>(n);
+        float rest[3 * kWidth] = {};
+        if (count < kWidth) {
+            std::memcpy(rest, vertices, 3 * sizeof(float) * static_cast<std::size_t>(count));
+            vertices = rest;
+        }
+        alignas(64) double in[3][kWidth], at[3][kWidth];
+        for (int j = 0; j < kWidth; ++j)
+            for (int i = 0; i < 3; ++i) in[i][j] = static_cast<double>(vertices[3 * j + i]);
+        for (int i = 0; i < 3; ++i) {
+            const double r0 = static_cast<double>(a.rows[i][0]), r1 = static_cast<double>(a.rows[i][1]),
+                         r2 = static_cast<double>(a.rows[i][2]), r3 = static_cast<double>(a.rows[i][3]);
+            for (int j = 0; j < kWidth; ++j) at[i][j] = r0 * in[0][j] + r1 * in[1][j] + r2 * in[2][j] + r3;
+        }
+        if (a.perspective)
+            for (int i = 0; i < 2; ++i)
+                for (int j = 0; j < kWidth; ++j) at[i][j] /= at[2][j];
+        alignas(64) float position[3][kWidth];
+        for (int i = 0; i < 3; ++i)
+            for (int j = 0; j < kWidth; ++j) position[i][j] = static_cast<float>(at[i][j]);
+        const Vec x = load(position[0]), y = load(position[1]), depth = load(position[2]);
+
+        // 1 where the vertex is drawn. Comparisons with what is no number are false.
+        const auto within = [&](Vec limit, Vec v, Vec drawn) {
+            return select_greater(limit, max(v, sub(zero(), v)), drawn, zero());
+        };
+        Vec drawn = within(broadcast(1e30f), depth, within(reach, y, within(reach, x, one)));
+        if (a.perspective) drawn = select_greater(near, depth, zero(), select_greater(depth, zero(), drawn, zero()));
+        const auto kept = [&](Vec v, Vec nowhere) { return select_greater(drawn, zero(), v, nowhere); };
+        const auto grid = [&](Vec v, Vec nowhere) {
+            const Vec steps = product(v, broadcast(kRasterSteps));
+            const Vec half = select_greater(zero(), steps, broadcast(-0.5f), broadcast(0.5f));
+            alignas(64) float whole[kWidth];
+            store(whole, kept(add(steps, half), zero()));
+            for (float& w : whole) w = static_cast<float>(static_cast<std::int32_t>(w));
+            return kept(load(whole), nowhere);
+        };
+        const Vec vertex[4] = {grid(x, broadcast(kRasterNowhere)), grid(y, zero()),
+                               a.perspective ? divide(one, depth) : product(depth, broadcast(-1)), zero()};
+        alignas(64) RasterVertex last[kWidth];
+        store_fours(reinterpret_cast<float*>(count == kWidth ? a.placed + n : last), vertex);
+        if (count < kWidth) std::memcpy(a.placed + n, last, sizeof(RasterVertex) * static_cast<std::size_t>(count));
+    }
+}
+
 /// A triangle on the sub-pixel grid; a corner's edge is the one opposite to it.
 struct RasterTriangle {
     std::int64_t x[3], y[3];
@@ -325,103 +376,134 @@ inline void normals(const NormalsArgs& args) {
 /// Edge values of pixels whose triangles' corners are within this many grid units of them are whole numbers up to 2^24.
 constexpr float kShadeNear = 2048;
 
-/// kWidth pixels of the row from px on; where no triangle is nearest there are zeros.
-inline void shade_pixels(const ShadeArgs& s, const std::int32_t* triangle, int px, float* normals, float* coordinates,
-                         float* colours) {
-    const Vec one = broadcast(1), drawn = add(load_ints(triangle), one);
-    if (not_positive(drawn) == kAllLanes) {
-        for (float* const map : {normals, coordinates, colours})
-            for (int i = 0; i < 3; ++i) store(map + i * kWidth, zero());
-        return;
-    }
-    const float* corner[3][kWidth];
-    std::int32_t any = 0;  // lanes without a triangle take the one before, which is at hand
-    for (int j = 0; j < kWidth; ++j) {
-        any = triangle[j] < 0 ? any : triangle[j];
-        const std::int32_t* const corners = s.triangles + 3 * static_cast<std::ptrdiff_t>(any);
-        for (int i = 0; i < 3; ++i) corner[i][j] = s.attributes + kRasterAttributes * static_cast<std::ptrdiff_t>(corners[i]);
-    }
-    const Vec x = add(product(load(kTables.lane), broadcast(kRasterSteps)),
-                      broadcast(static_cast<float>(px * kRasterSteps + kRasterSteps / 2))),
-              y = broadcast(static_cast<float>(s.row * kRasterSteps + kRasterSteps / 2));
-    Vec dx[3], dy[3], q[3], away = zero();
-    RETINAFACE_UNROLL
-    for (int i = 0; i < 3; ++i) {
-        Vec vertex[4];
-        load_fours([&](int j) { return corner[i][j] + kScreenAt; }, vertex);
-        dx[i] = sub(x, vertex[0]);
-        dy[i] = sub(y, vertex[1]);
-        q[i] = vertex[2];
-        for (const Vec d : {dx[i], dy[i]}) away = max(away, max(d, sub(zero(), d)));
-    }
-    Vec edge[3], area;
-    if (not_positive(sub(select_greater(drawn, zero(), away, zero()), broadcast(kShadeNear))) == kAllLanes) {
-        for (int i = 0; i < 3; ++i) {
-            const int a = (i + 1) % 3, b = (i + 2) % 3;
-            edge[i] = sub(product(dx[a], dy[b]), product(dx[b], dy[a]));
-        }
-        area = add(add(edge[0], edge[1]), edge[2]);
-    } else {
-        alignas(64) float edges[3][kWidth] = {}, areas[kWidth] = {};
-        for (int j = 0; j < kWidth; ++j) {
-            if (triangle[j] < 0) continue;
-            const RasterTriangle t(s.vertices, s.triangles + 3 * static_cast<std::ptrdiff_t>(triangle[j]));
-            for (int i = 0; i < 3; ++i) edges[i][j] = static_cast<float>(t.edge(i, px + j, s.row));
-            areas[j] = static_cast<float>(t.area());
-        }
-        for (int i = 0; i < 3; ++i) edge[i] = load(edges[i]);
-        area = load(areas);
-    }
-    const Vec inverse = divide(one, area);
-    for (int i = 0; i < 3; ++i) {
-        edge[i] = product(edge[i], inverse);
-        if (s.perspective) edge[i] = product(edge[i], q[i]);
-    }
-    const Vec share = divide(one, add(add(edge[0], edge[1]), edge[2]));
-    alignas(64) float weight[3][kWidth], mixed[kWidth][kRasterAttributes];
-    for (int i = 0; i < 3; ++i) store(weight[i], product(edge[i], share));
-    for (int j = 0; j < kWidth; ++j) {
-        const auto part = [&](int i, int at) { return product(broadcast(weight[i][j]), load(corner[i][j] + at)); };
-        for (int at = 0; at < kRasterAttributes; at += kWidth)
-            store(mixed[j] + at, add(add(part(0, at), part(1, at)), part(2, at)));
-    }
+/// Vectors of pixels of a row that are shaded together: each step for all of them before the next one, so that what takes long, divisions and
+/// roots, is under way for several at once.
+struct ShadeBlock {
+    static constexpr int kVectors = 4;
+    static constexpr int kPixels = kVectors * kWidth;
+    const float* corner[3][kPixels];  ///< attributes of the triangles' corners
+    alignas(64) float weight[3][kPixels], mixed[kPixels][kRasterAttributes];
 
-    Vec attribute[kRasterAttributes], light[3];
-    RETINAFACE_UNROLL
-    for (int at = 0; at < kRasterAttributes; at += 4) load_fours([&](int j) { return mixed[j] + at; }, attribute + at);
-    Vec* const normal = attribute + kNormalAt;
-    Vec* const colour = attribute + kColourAt;
-    Vec* const coordinate = attribute + kCoordinateAt;
-    for (int i = 0; i < 3; ++i) light[i] = sub(broadcast(s.light_position[i]), attribute[kPositionAt + i]);
-    const auto dot = [&](const Vec* a, const Vec* b) {
-        return add(add(product(a[0], b[0]), product(a[1], b[1])), product(a[2], b[2]));
-    };
-    const auto at_least = [&](Vec v, Vec least) { return select_greater(v, least, v, least); };
-    const auto by = [&](const Vec* v) { return divide(one, at_least(square_root(dot(v, v)), broadcast(1e-12f))); };
-    const Vec by_length = by(normal), by_reach = by(light);
-    const Vec lambert = at_least(product(product(dot(normal, light), by_length), by_reach), zero());
-    for (int i = 0; i < 3; ++i) {
-        const auto kept = [&](Vec v) { return select_greater(drawn, zero(), v, zero()); };
-        colour[i] = kept(product(colour[i], add(broadcast(s.ambient[i]), product(broadcast(s.light_colour[i]), lambert))));
-        coordinate[i] = kept(coordinate[i]);
-        normal[i] = kept(product(normal[i], by_length));
+    /// Corners and weights of the kWidth pixels from px on, to places from `at` on.
+    RETINAFACE_INLINE void weigh(const ShadeArgs& s, const std::int32_t* triangle, int px, int at) {
+        const Vec one = broadcast(1), drawn = add(load_ints(triangle), one);
+        std::int32_t any = 0;  // lanes without a triangle take the one before, which is at hand
+        for (int j = 0; j < kWidth; ++j) {
+            any = triangle[j] < 0 ? any : triangle[j];
+            const std::int32_t* const corners = s.triangles + 3 * static_cast<std::ptrdiff_t>(any);
+            for (int i = 0; i < 3; ++i)
+                corner[i][at + j] = s.attributes + kRasterAttributes * static_cast<std::ptrdiff_t>(corners[i]);
+        }
+        const Vec x = add(product(load(kTables.lane), broadcast(kRasterSteps)),
+                          broadcast(static_cast<float>(px * kRasterSteps + kRasterSteps / 2))),
+                  y = broadcast(static_cast<float>(s.row * kRasterSteps + kRasterSteps / 2));
+        Vec dx[3], dy[3], q[3], away = zero();
+        RETINAFACE_UNROLL
+        for (int i = 0; i < 3; ++i) {
+            Vec vertex[4];
+            load_fours([&](int j) { return corner[i][at + j] + kScreenAt; }, vertex);
+            dx[i] = sub(x, vertex[0]);
+            dy[i] = sub(y, vertex[1]);
+            q[i] = vertex[2];
+            for (const Vec d : {dx[i], dy[i]}) away = max(away, max(d, sub(zero(), d)));
+        }
+        Vec edge[3], area;
+        if (not_positive(sub(select_greater(drawn, zero(), away, zero()), broadcast(kShadeNear))) == kAllLanes) {
+            for (int i = 0; i < 3; ++i) {
+                const int a = (i + 1) % 3, b = (i + 2) % 3;
+                edge[i] = sub(product(dx[a], dy[b]), product(dx[b], dy[a]));
+            }
+            area = add(add(edge[0], edge[1]), edge[2]);
+        } else {
+            alignas(64) float edges[3][kWidth] = {}, areas[kWidth] = {};
+            for (int j = 0; j < kWidth; ++j) {
+                if (triangle[j] < 0) continue;
+                const RasterTriangle t(s.vertices, s.triangles + 3 * static_cast<std::ptrdiff_t>(triangle[j]));
+                for (int i = 0; i < 3; ++i) edges[i][j] = static_cast<float>(t.edge(i, px + j, s.row));
+                areas[j] = static_cast<float>(t.area());
+            }
+            for (int i = 0; i < 3; ++i) edge[i] = load(edges[i]);
+            area = load(areas);
+        }
+        const Vec inverse = divide(one, area);
+        for (int i = 0; i < 3; ++i) {
+            edge[i] = product(edge[i], inverse);
+            if (s.perspective) edge[i] = product(edge[i], q[i]);
+        }
+        const Vec share = divide(one, add(add(edge[0], edge[1]), edge[2]));
+        for (int i = 0; i < 3; ++i) store(weight[i] + at, product(edge[i], share));
     }
-    store_threes(normals, normal);
-    store_threes(coordinates, coordinate);
-    store_threes(colours, colour);
+    /// Attributes of the first `count` pixels.
+    RETINAFACE_INLINE void mix(int count) {
+        for (int j = 0; j < count; ++j) {
+            const auto part = [&](int i, int first) { return product(broadcast(weight[i][j]), load(corner[i][j] + first)); };
+            for (int first = 0; first < kRasterAttributes; first += kWidth)
+                store(mixed[j] + first, add(add(part(0, first), part(1, first)), part(2, first)));
+        }
+    }
+    /// What is stored of the kWidth pixels at places from `at` on; zeros where there is no triangle.
+    RETINAFACE_INLINE void finish(const ShadeArgs& s, const std::int32_t* triangle, int at, float* normals, float* coordinates,
+                                  float* colours) {
+        const Vec one = broadcast(1), drawn = add(load_ints(triangle), one);
+        Vec attribute[kRasterAttributes], light[3];
+        RETINAFACE_UNROLL
+        for (int i = 0; i < kRasterAttributes; i += 4) load_fours([&](int j) { return mixed[at + j] + i; }, attribute + i);
+        Vec* const normal = attribute + kNormalAt;
+        Vec* const colour = attribute + kColourAt;
+        Vec* const coordinate = attribute + kCoordinateAt;
+        for (int i = 0; i < 3; ++i) light[i] = sub(broadcast(s.light_position[i]), attribute[kPositionAt + i]);
+        const auto dot = [&](const Vec* a, const Vec* b) {
+            return add(add(product(a[0], b[0]), product(a[1], b[1])), product(a[2], b[2]));
+        };
+        const auto at_least = [&](Vec v, Vec least) { return select_greater(v, least, v, least); };
+        const auto by = [&](const Vec* v) { return divide(one, at_least(square_root(dot(v, v)), broadcast(1e-12f))); };
+        const Vec by_length = by(normal), by_reach = by(light);
+        const Vec lambert = at_least(product(product(dot(normal, light), by_length), by_reach), zero());
+        for (int i = 0; i < 3; ++i) {
+            const auto kept = [&](Vec v) { return select_greater(drawn, zero(), v, zero()); };
+            colour[i] = kept(product(colour[i], add(broadcast(s.ambient[i]), product(broadcast(s.light_colour[i]), lambert))));
+            coordinate[i] = kept(coordinate[i]);
+            normal[i] = kept(product(normal[i], by_length));
+        }
+        store_threes(normals, normal);
+        store_threes(coordinates, coordinate);
+        store_threes(colours, colour);
+    }
+};
+
+/// At most ShadeBlock::kPixels pixels of the row, from px on, a multiple of kWidth.
+inline void shade_pixels(ShadeBlock& block, const ShadeArgs& s, const std::int32_t* triangle, int px, int count, float* normals,
+                         float* coordinates, float* colours) {
+    int drawn[ShadeBlock::kVectors], vectors = 0;
+    for (int i = 0; i < count; i += kWidth) {
+        if (not_positive(add(load_ints(triangle + i), broadcast(1))) != kAllLanes) {
+            drawn[vectors++] = i;
+            continue;
+        }
+        for (float* const map : {normals, coordinates, colours})
+            for (int k = 0; k < 3; ++k) store(map + 3 * i + k * kWidth, zero());
+    }
+    for (int v = 0; v < vectors; ++v) block.weigh(s, triangle + drawn[v], px + drawn[v], v * kWidth);
+    block.mix(vectors * kWidth);
+    for (int v = 0; v < vectors; ++v) {
+        const int i = drawn[v];
+        block.finish(s, triangle + i, v * kWidth, normals + 3 * i, coordinates + 3 * i, colours + 3 * i);
+    }
 }
 
 inline void shade(const ShadeArgs& s) {
+    ShadeBlock block;
     const int whole = s.width / kWidth * kWidth, count = s.width - whole;
-    for (int px = 0; px < whole; px += kWidth) {
+    for (int px = 0; px < whole; px += ShadeBlock::kPixels) {
         const std::ptrdiff_t at = 3 * static_cast<std::ptrdiff_t>(px);
-        shade_pixels(s, s.triangle + px, px, s.normals + at, s.coordinates + at, s.colours + at);
+        const int pixels = whole - px < ShadeBlock::kPixels ? whole - px : ShadeBlock::kPixels;
+        shade_pixels(block, s, s.triangle + px, px, pixels, s.normals + at, s.coordinates + at, s.colours + at);
     }
     if (count == 0) return;
     std::int32_t triangle[kWidth];
     float maps[3][3 * kWidth];
     for (int j = 0; j < kWidth; ++j) triangle[j] = j < count ? s.triangle[whole + j] : -1;
-    shade_pixels(s, triangle, whole, maps[0], maps[1], maps[2]);
+    shade_pixels(block, s, triangle, whole, kWidth, maps[0], maps[1], maps[2]);
     float* const to[3] = {s.normals, s.coordinates, s.colours};
     for (int i = 0; i < 3; ++i)
         std::memcpy(to[i] + 3 * static_cast<std::ptrdiff_t>(whole), maps[i], 3 * sizeof(float) * static_cast<std::size_t>(count));

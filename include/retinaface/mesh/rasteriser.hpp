@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <string>
 #include <vector>
@@ -128,36 +129,30 @@ private:
     /// Vertices on the sub-pixel grid.
     void place(const MeshView& mesh, const Projection& projection) {
         vertices_.resize(mesh.vertices.size() / 3);
-        constexpr float kFar = 1 << 20;
-        const auto grid = [](float v) {
-            const float steps = v * kernels::kRasterSteps;
-            return static_cast<float>(static_cast<std::int32_t>(steps + (steps < 0 ? -0.5f : 0.5f)));
-        };
-        const float* v = mesh.vertices.data();
-        for (kernels::RasterVertex& vertex : vertices_) {
-            const std::array<float, 3> p = projection(v[0], v[1], v[2]);
-            const bool drawn = std::abs(p[0]) <= kFar && std::abs(p[1]) <= kFar && std::abs(p[2]) < 1e30f &&
-                               (!projection.perspective || (p[2] > 0 && p[2] >= projection.near));
-            vertex = {drawn ? grid(p[0]) : kernels::kRasterNowhere, drawn ? grid(p[1]) : 0,
-                      projection.perspective ? 1 / p[2] : -p[2], 0};
-            v += 3;
-        }
+        kernels::PlaceArgs args{};
+        args.vertices = mesh.vertices.data();
+        args.count = static_cast<int>(vertices_.size());
+        for (std::size_t i = 0; i < 3; ++i) std::copy_n(projection.rows[i].begin(), 4, args.rows[i]);
+        args.perspective = projection.perspective;
+        args.near = projection.near;
+        args.placed = vertices_.data();
+        kernels_.place(args);
     }
 
     void shade(const MeshView& mesh, bool perspective, int width, int height, const Light& light) {
         const float* const coordinates = mesh.coordinates.empty() ? mesh.vertices.data() : mesh.coordinates.data();
         attributes_.reserve(vertices_.size() * kernels::kRasterAttributes);
+        constexpr float kAlbedo[3] = {0.8f, 0.8f, 0.8f};
+        const float* const colours = mesh.colours.empty() ? kAlbedo : mesh.colours.data();
+        const std::size_t next_colour = mesh.colours.empty() ? 0 : 3;
         for (std::size_t i = 0; i < vertices_.size(); ++i) {
             float* const a = attributes_.data() + i * kernels::kRasterAttributes;
-            const kernels::RasterVertex& v = vertices_[i];
-            const float screen[4] = {0, v.x, v.y, v.q};
-            std::copy_n(screen, 4, a + kernels::kScreenAt - 1);
-            for (std::size_t c = 0; c < 3; ++c) {
-                a[kernels::kNormalAt + c] = 0;
-                a[kernels::kColourAt + c] = mesh.colours.empty() ? 0.8f : mesh.colours[3 * i + c];
-                a[kernels::kCoordinateAt + c] = coordinates[3 * i + c];
-                a[kernels::kPositionAt + c] = mesh.vertices[3 * i + c];
-            }
+            const auto three = [a](int at, const float* from) { std::memcpy(a + at, from, 3 * sizeof(float)); };
+            std::memset(a, 0, 4 * sizeof(float));
+            three(kernels::kScreenAt, reinterpret_cast<const float*>(&vertices_[i]));
+            three(kernels::kColourAt, colours + i * next_colour);
+            three(kernels::kCoordinateAt, coordinates + 3 * i);
+            three(kernels::kPositionAt, mesh.vertices.data() + 3 * i);
         }
         kernels_.normals({mesh.triangles.data(), 0, static_cast<int>(mesh.triangles.size() / 3), attributes_.data()});
 
