@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cmath>
+#include <limits>
 
 #include "mesh_types.hpp"
 
@@ -153,6 +154,14 @@ inline void raster(const RasterArgs& r) {
     }
 }
 
+inline void resolve(const ResolveArgs& a) {
+    for (std::ptrdiff_t i = 0; i < a.pixels; ++i) {
+        a.mask[i] = a.triangle[i] >= 0 ? 1 : 0;
+        const float depth = a.perspective ? 1 / a.nearest[i] : -a.nearest[i];
+        a.nearest[i] = a.triangle[i] >= 0 ? depth : std::numeric_limits<float>::infinity();
+    }
+}
+
 inline void normals(const NormalsArgs& a) {
     for (int t = a.begin; t < a.end; ++t) {
         const std::int32_t* const corners = a.triangles + 3 * static_cast<std::ptrdiff_t>(t);
@@ -219,7 +228,7 @@ inline void shade(const ShadeArgs& s) {
 }
 
 inline GraphConv get(Tag<GraphConv>) { return {&sparse, &cheb_dense, &cheb_products}; }
-inline Raster get(Tag<Raster>) { return {&place, &raster, &normals, &shade}; }
+inline Raster get(Tag<Raster>) { return {&place, &raster, &resolve, &normals, &shade}; }
 
 }  // namespace reference
 }  // namespace kernels

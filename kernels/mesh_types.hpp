@@ -133,6 +133,15 @@ struct RasterArgs {
 };
 constexpr int kRasterSpans = 16;
 
+/// What RasterArgs left, made into depth (infinite where there is no triangle) and a mask.
+struct ResolveArgs {
+    float* nearest;  ///< [pixels], becomes depth
+    const std::int32_t* triangle;
+    std::uint8_t* mask;
+    std::ptrdiff_t pixels;
+    bool perspective;
+};
+
 /// What a vertex carries, in the one cache line that a pixel loads for each corner: normal, a zero, x, y and q of its RasterVertex, colour,
 /// coordinates, position.
 constexpr int kRasterAttributes = 16;
@@ -167,6 +176,7 @@ struct ShadeArgs {
 struct Raster {
     void (*place)(const PlaceArgs&);
     void (*draw)(const RasterArgs&);
+    void (*resolve)(const ResolveArgs&);
     void (*normals)(const NormalsArgs&);
     void (*shade)(const ShadeArgs&);
 };

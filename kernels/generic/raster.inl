@@ -338,6 +338,27 @@ inline void raster(const RasterArgs& r) {
     draw();
 }
 
+inline void resolve(const ResolveArgs& a) {
+    const std::int32_t* const triangle = a.triangle;
+    std::uint8_t* const mask = a.mask;
+    const std::ptrdiff_t pixels = a.pixels, whole = pixels / kWidth * kWidth;
+    for (std::ptrdiff_t i = 0; i < pixels; ++i) mask[i] = triangle[i] >= 0 ? 1 : 0;
+    const Vec one = broadcast(1), infinite = broadcast(std::numeric_limits<float>::infinity());
+    const auto depth = [&](const float* nearest, const std::int32_t* who) {
+        const Vec q = load(nearest), d = a.perspective ? divide(one, q) : product(q, broadcast(-1));
+        return select_greater(add(load_ints(who), one), zero(), d, infinite);
+    };
+    for (std::ptrdiff_t i = 0; i < whole; i += kWidth) store(a.nearest + i, depth(a.nearest + i, triangle + i));
+    if (whole == pixels) return;
+    const std::size_t rest = static_cast<std::size_t>(pixels - whole) * sizeof(float);
+    float q[kWidth] = {};
+    std::int32_t who[kWidth] = {};
+    std::memcpy(q, a.nearest + whole, rest);
+    std::memcpy(who, triangle + whole, rest);
+    store(q, depth(q, who));
+    std::memcpy(a.nearest + whole, q, rest);
+}
+
 inline void normals(const NormalsArgs& args) {
     const Vec limit = broadcast(1e18f), one = broadcast(1);
     for (int n = args.begin; n < args.end; n += kWidth) {

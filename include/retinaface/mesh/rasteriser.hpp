@@ -74,12 +74,8 @@ public:
                        options.cull, depth_.data(), triangle_.data()});
 
         mask_.resize(pixels);
-        for (std::size_t i = 0; i < pixels; ++i) mask_[i] = triangle_[i] >= 0 ? 1 : 0;
-        // Bytes may lie anywhere for all that compilers know: a loop that writes them, too, would do one pixel at a time.
-        for (std::size_t i = 0; i < pixels; ++i) {
-            const float depth = projection.perspective ? 1 / depth_[i] : -depth_[i];
-            depth_[i] = triangle_[i] >= 0 ? depth : std::numeric_limits<float>::infinity();
-        }
+        kernels_.resolve(
+            {depth_.data(), triangle_.data(), mask_.data(), static_cast<std::ptrdiff_t>(pixels), projection.perspective});
         rendering_ = {width, height, mask_, depth_, triangle_, {}, {}, {}};
         if (options.shaded) {
             shade(mesh, projection.perspective, width, height, light);
