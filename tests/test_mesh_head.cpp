@@ -144,4 +144,29 @@ TEST_CASE("a mesh head says something of every face") {
     CHECK(Detector::create(half.weights(), options).error().code() == ErrorCode::mismatch);
 }
 
+TEST_CASE("the self-test looks at the mesh head") {
+    Options options;
+    options.isa = isa_under_test();
+    const auto tested = [&](const EditableWeights& edit) { return Detector(edit.weights(), options).self_test(); };
+    EditableWeights edit(Weights::from_embedded(embedded::kDefaultWeights));
+    CHECK(tested(edit).passed);
+    for (const char* level : {"p3", "p4", "p5"}) {
+        EditableWeights other = edit;
+        other.tensor(std::string("head.") + level + ".mesh.bias").values[53] += 0.01f;
+        CHECK_FALSE(tested(other).passed);
+        CHECK(tested(other).max_difference == doctest::Approx(0.01).epsilon(0.02));
+    }
+
+    Tensor& last = edit.tensor("selftest.mesh.3");
+    last.shape = {2, 54};
+    last.values.resize(2 * 54);
+    const Result<SelfTest> short_of_a_level = Detector(edit.weights(), options).try_self_test();
+    REQUIRE_FALSE(short_of_a_level);
+    CHECK(short_of_a_level.error().code() == ErrorCode::mismatch);
+    CHECK(std::string(short_of_a_level.error().what()).find("'selftest.mesh.3': expected 162 values, found 108") !=
+          std::string::npos);
+    for (const char* index : {"", ".2", ".3"}) edit.remove(std::string("selftest.mesh") + index);
+    CHECK(tested(edit).passed);  // a file of before
+}
+
 }  // namespace

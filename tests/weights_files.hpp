@@ -50,7 +50,7 @@ struct EditableWeights {
             if (tensors[i].name == name) tensors.erase(tensors.begin() + static_cast<std::ptrdiff_t>(i));
     }
     void remove_selftest() {
-        for (const char* kind : {"image", "class", "box", "landmark"})
+        for (const char* kind : {"image", "class", "box", "landmark", "mesh"})
             for (const char* index : {"", ".2", ".3"}) remove(std::string("selftest.") + kind + index);
     }
 

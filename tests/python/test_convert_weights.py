@@ -675,7 +675,20 @@ def test_mesh_head(tmp_path: Path, capsys: Any) -> None:
     again = load(tmp_path / "again")
     assert again.parameters["head.p5.mesh.weight"].shape == (54, 64, 1, 1) and again.parameters["head.p5.mesh.bias"][53] == 0.25
     image = random_image(40, 30)
-    assert largest_difference(whole.forward(image), plain.forward(image)) == 0
+    outputs = whole.forward(image)
+    assert outputs.pop("mesh").shape == (3, 54)
+    assert largest_difference(outputs, plain.forward(image)) == 0
+
+    # Its self-test: of weights that are not those it was made with, and of a file of before, which has none of the head.
+    content = archive.load((tmp_path / "head").read_bytes())
+    assert content.tensors["selftest.mesh.3"].shape == (3, 54)
+    content.tensors["head.p4.mesh.bias"] = content.tensors["head.p4.mesh.bias"] + np.float32(0.125)
+    with pytest.raises(ConversionError, match="selftest.mesh"):
+        weights_file.load(archive.dump(content))
+    for name in ("selftest.mesh", "selftest.mesh.2", "selftest.mesh.3"):
+        del content.tensors[name]
+    weights_file.load(archive.dump(content))
+
     del whole.parameters["head.p4.mesh.bias"]
     with pytest.raises(ConversionError, match="head.p4.mesh.bias"):
         weights_file.dump(whole, "f32")

@@ -15,6 +15,7 @@ from .network import (
     Profile,
     UpsampleAdd,
     build_network,
+    convolutions,
     head_name,
     lookup_profile,
 )
@@ -98,6 +99,19 @@ def gather_heads(values: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
     return outputs
 
 
+def mesh_of_last_cells(
+    layers: List[Layer], parameters: Mapping[str, np.ndarray], values: Mapping[str, np.ndarray]
+) -> Dict[str, np.ndarray]:
+    """{"mesh": [levels, 54]}, what a mesh head says of the last cell of each level; {} where the parameters have none."""
+    rows = []
+    for conv in convolutions(layers):
+        level, _, head = conv.name.rpartition(".")
+        if head == "class" and f"{level}.mesh.weight" in parameters:
+            weight, bias = (parameters[f"{level}.mesh.{part}"].astype(np.float64) for part in ("weight", "bias"))
+            rows.append(weight[:, :, 0, 0] @ values[conv.source][:, -1, -1] + bias)
+    return {"mesh": np.stack(rows)} if rows else {}
+
+
 def forward(
     architecture: str,
     profile: str,
@@ -106,6 +120,7 @@ def forward(
     layers: Optional[List[Layer]] = None,
     dtype: Any = np.float64,
 ) -> Dict[str, np.ndarray]:
-    """Raw outputs (class logits, box, landmark) for U8 pixels [H, W, 3] in the order R, G, B."""
+    """Raw outputs (class logits, box, landmark; mesh as mesh_of_last_cells) for U8 pixels [H, W, 3] in the order R, G, B."""
     layers = build_network(architecture, profile) if layers is None else layers
-    return gather_heads(run_layers(layers, parameters, prepare_input(image, lookup_profile(profile)), dtype))
+    values = run_layers(layers, parameters, prepare_input(image, lookup_profile(profile)), dtype)
+    return {**gather_heads(values), **mesh_of_last_cells(layers, parameters, values)}
