@@ -145,6 +145,7 @@ retinaface::Options options_of(const retinaface_options* given) {
     options.max_faces = o.max_faces;
     options.threads = o.threads;
     options.size = size_policy(o);
+    if (o.rotation < 0) refuse("options: rotation must be 0, 90, 180 or 270, found " + std::to_string(o.rotation));
     options.rotation = static_cast<retinaface::Rotation>(o.rotation);
     options.scales = retinaface::Scales(o.scales, o.scale_count < 0 ? 0 : static_cast<std::size_t>(o.scale_count));
     options.flip = flag(o.flip, "options: flip");

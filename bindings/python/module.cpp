@@ -120,8 +120,16 @@ nb::object to_array(const std::vector<retinaface::MeshCorrection>& corrections) 
     return nb::cast(to_numpy(std::move(values), {corrections.size(), kCorrection}));
 }
 
-// Boxes, scores, landmarks, and what the mesh head says: None where the weights have none.
-nb::tuple to_arrays(const std::vector<retinaface::Face>& faces, const std::vector<retinaface::MeshCorrection>& corrections) {
+// The faces of one picture.
+struct Found {
+    std::vector<retinaface::Face> faces;
+    std::vector<retinaface::MeshCorrection> corrections;
+    retinaface::Rotation rotation = retinaface::Rotation::none;
+};
+
+// Boxes, scores, landmarks, what the mesh head says (None where the weights have none), and how the picture was turned.
+nb::tuple to_arrays(const Found& found) {
+    const std::vector<retinaface::Face>& faces = found.faces;
     const std::size_t n = faces.size();
     std::vector<float> scores, boxes, landmarks;
     scores.reserve(n);
@@ -133,7 +141,8 @@ nb::tuple to_arrays(const std::vector<retinaface::Face>& faces, const std::vecto
         for (const retinaface::Point& point : face.landmarks) landmarks.insert(landmarks.end(), {point.x, point.y});
     }
     return nb::make_tuple(to_numpy(std::move(boxes), {n, 4}), to_numpy(std::move(scores), {n}),
-                          to_numpy(std::move(landmarks), {n, 5, 2}), to_array(corrections));
+                          to_numpy(std::move(landmarks), {n, 5, 2}), to_array(found.corrections),
+                          static_cast<int>(found.rotation));
 }
 
 // `model`: a path, or the bytes of a weights file.
@@ -150,34 +159,35 @@ public:
     Detector(nb::handle model, float score, float nms, int max_faces, const std::string& size_policy, int width, int height,
              int rotation, const std::vector<float>& scales, bool flip, const std::string& voting, float voting_threshold,
              float min_face, float max_face, bool clip, const std::string& isa, int threads)
-        : detector_(weights_of(model), [&] {
-              retinaface::Options options;
-              options.score_threshold = score;
-              options.nms_threshold = nms;
-              options.max_faces = max_faces;
-              options.size = size_of(size_policy, width, height);
-              options.rotation = static_cast<retinaface::Rotation>(rotation);
-              options.scales = retinaface::Scales(scales.data(), scales.size());
-              options.flip = flip;
-              options.voting = voting_named(voting);
-              options.voting_threshold = voting_threshold;
-              options.min_face = min_face;
-              options.max_face = max_face;
-              options.clip = clip;
-              options.isa = retinaface_bindings::isa_named(isa);
-              options.threads = threads;
-              return options;
-          }()) {}
+        : detector_(weights_of(model),
+                    [&] {
+                        retinaface::Options options;
+                        options.score_threshold = score;
+                        options.nms_threshold = nms;
+                        options.max_faces = max_faces;
+                        options.size = size_of(size_policy, width, height);
+                        options.rotation = static_cast<retinaface::Rotation>(rotation);
+                        options.scales = retinaface::Scales(scales.data(), scales.size());
+                        options.flip = flip;
+                        options.voting = voting_named(voting);
+                        options.voting_threshold = voting_threshold;
+                        options.min_face = min_face;
+                        options.max_face = max_face;
+                        options.clip = clip;
+                        options.isa = retinaface_bindings::isa_named(isa);
+                        options.threads = threads;
+                        return options;
+                    }()),
+          rotation_(static_cast<retinaface::Rotation>(rotation)) {}
 
     nb::tuple detect(const Array& array, bool bgr) const {
         const Picture picture = picture_of(array, bgr);
-        std::vector<retinaface::Face> faces;
-        std::vector<retinaface::MeshCorrection> corrections;
+        Found found;
         {
             nb::gil_scoped_release release;
-            faces = detector_.detect(picture.view, corrections);
+            found = look(picture.view);
         }
-        return to_arrays(faces, corrections);
+        return to_arrays(found);
     }
 
     nb::list detect_batch(const std::vector<Array>& arrays, const std::vector<bool>& bgr) const {
@@ -185,14 +195,20 @@ public:
         std::vector<ImageView> views;
         for (std::size_t i = 0; i < arrays.size(); ++i) pictures.push_back(picture_of(arrays[i], bgr[i]));
         for (const Picture& picture : pictures) views.push_back(picture.view);
-        std::vector<std::vector<retinaface::Face>> faces;
-        std::vector<std::vector<retinaface::MeshCorrection>> corrections;
+        std::vector<Found> found(views.size());
         {
             nb::gil_scoped_release release;
-            faces = detector_.detect(retinaface::Span<const ImageView>(views), corrections);
+            if (rotation_ == retinaface::Rotation::automatic) {
+                for (std::size_t i = 0; i < views.size(); ++i) found[i] = look(views[i]);
+            } else {
+                std::vector<std::vector<retinaface::MeshCorrection>> corrections;
+                auto faces = detector_.detect(retinaface::Span<const ImageView>(views), corrections);
+                for (std::size_t i = 0; i < views.size(); ++i)
+                    found[i] = {std::move(faces[i]), std::move(corrections[i]), rotation_};
+            }
         }
         nb::list result;
-        for (std::size_t i = 0; i < faces.size(); ++i) result.append(to_arrays(faces[i], corrections[i]));
+        for (const Found& one : found) result.append(to_arrays(one));
         return result;
     }
 
@@ -200,6 +216,22 @@ public:
     const std::string& architecture() const { return detector_.architecture(); }
 
 private:
+    Found look(const ImageView& view) const {
+        Found found;
+        found.rotation = rotation_;
+        if (rotation_ != retinaface::Rotation::automatic) {
+            found.faces = detector_.detect(view, found.corrections);
+            return found;
+        }
+        retinaface::Workspace workspace;  // knows which turn it was
+        const retinaface::Span<const retinaface::Face> faces = detector_.detect(view, workspace);
+        const retinaface::Span<const retinaface::MeshCorrection> corrections = detector_.mesh_corrections(workspace);
+        found.faces.assign(faces.begin(), faces.end());
+        found.corrections.assign(corrections.begin(), corrections.end());
+        found.rotation = workspace.rotation();
+        return found;
+    }
+
     static retinaface::SizePolicy size_of(const std::string& policy, int width, int height) {
         if (policy == "longest_side") return retinaface::SizePolicy::longest_side(width);
         if (policy == "exact") return retinaface::SizePolicy::exact(width, height);
@@ -214,6 +246,7 @@ private:
     }
 
     retinaface::AnyDetector detector_;
+    retinaface::Rotation rotation_;
 };
 
 // The five points of a face, of landmarks [n, 5, 2].

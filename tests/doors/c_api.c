@@ -84,6 +84,8 @@ static void check_options(void) {
     options.size_policy = RETINAFACE_SIZE_ORIGINAL;
     options.rotation = 45;
     CHECK_ERROR(retinaface_detector_create(NULL, &options, &detector), RETINAFACE_INVALID_ARGUMENT, "rotation");
+    options.rotation = -1; /* C++'s automatic rotation: a caller in C would not learn which it was */
+    CHECK_ERROR(retinaface_detector_create(NULL, &options, &detector), RETINAFACE_INVALID_ARGUMENT, "found -1");
     options.rotation = 0;
     options.flip = 2;
     CHECK_ERROR(retinaface_detector_create(NULL, &options, &detector), RETINAFACE_INVALID_ARGUMENT, "flip must be 0 or 1");

@@ -150,12 +150,31 @@ def test_meshes_of_turned_pictures(retinaface: ModuleType, detector, sample: np.
     for rotation, quarters in ((90, 1), (180, 2), (270, 3)):
         stored = np.ascontiguousarray(np.rot90(sample, quarters))
         faces = retinaface.Detector(rotation=rotation).detect(stored)
-        assert same(faces, upright)
-        (mesh,) = estimator.estimate(stored, faces, rotation=rotation)
+        assert same(faces, upright) and faces.rotation == rotation
+        (mesh,) = estimator.estimate(stored, faces)
+        (told,) = estimator.estimate(stored, faces.landmarks, rotation=rotation)
+        assert np.allclose(told.projected, mesh.projected, atol=0.5)
         assert np.allclose(mesh.projected, expected.projected, atol=0.05)
         assert np.mean(np.abs(mesh.colours - expected.colours)) < 0.01
     with pytest.raises(ValueError, match="rotation must be 0, 90, 180 or 270, found 45"):
         estimator.estimate(sample, upright, rotation=45)
+
+
+def test_rotation_that_nothing_says(retinaface: ModuleType, detector, sample: np.ndarray) -> None:
+    """Pictures whose turn is found out: the faces say which it was, and what is made of them follows."""
+    upright = detector.detect(sample)
+    crops = retinaface.align(sample, upright).crops
+    found_out = pickle.loads(pickle.dumps(retinaface.Detector(rotation="auto")))
+    stored = {r: np.ascontiguousarray(np.rot90(sample, r // 90)) for r in (0, 90, 180, 270)}
+    for rotation, faces in zip(stored, found_out.detect_batch(stored.values())):
+        assert same(faces, upright) and faces.rotation == rotation
+        assert same(found_out.detect(stored[rotation]), upright)
+        assert faces[0].rotation == rotation and faces[:1].rotation == rotation
+        assert pickle.loads(pickle.dumps(faces)).rotation == rotation
+        for some in (faces, faces[0], list(faces)):
+            assert np.array_equal(retinaface.align(stored[rotation], some).crops, crops)
+    with pytest.raises(ValueError, match="align: expected faces of one picture, found rotations 0, 270"):
+        retinaface.align(sample, [upright[0], faces[0]])
 
 
 def test_refined_meshes_as_the_tool(retinaface: ModuleType, detector, sample: np.ndarray) -> None:
@@ -292,7 +311,8 @@ def test_what_is_refused(retinaface: ModuleType, detector, sample: np.ndarray, t
         (dict(threads=0), "threads"),
         (dict(isa="avx3"), "found 'avx3'"),
         (dict(voting="all"), "found 'all'"),
-        (dict(rotation=45), "found 45"),
+        (dict(rotation=45), "rotation must be 0, 90, 180, 270 or 'auto', found 45"),
+        (dict(rotation=-1), "found -1"),
         (dict(scales=()), "scales"),
         (dict(size=(1, 2, 3)), r"found \(1, 2, 3\)"),
         (dict(size=300, shortest_side=300), "exclude"),
@@ -305,7 +325,7 @@ def test_what_is_refused(retinaface: ModuleType, detector, sample: np.ndarray, t
         (dict(score="a"), "options: score must be a number, found 'a'"),
         (dict(size=1.5), "options: size must be a whole number, found 1.5"),
         (dict(nms=None), "options: nms must be a number, found None"),
-        (dict(rotation="auto"), "options: rotation must be a whole number, found 'auto'"),
+        (dict(rotation="left"), "options: rotation must be a whole number or 'auto', found 'left'"),
         (dict(scales=("a",)), "options: scales must be numbers, found 'a'"),
         (dict(flip=1), "options: flip must be True or False, found 1"),
     ]:

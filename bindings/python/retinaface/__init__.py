@@ -27,6 +27,8 @@ __all__ = ["Aligned", "Detector", "Error", "Face", "Faces", "Mesh", "MeshEstimat
 _WEIGHTS = Path(__file__).parent / "weights"
 _CPU = 1  # DLPack's device types
 _CHANNELS = {"rgb": False, "bgr": True}
+_ROTATIONS = (0, 90, 180, 270)
+_AUTOMATIC = -1  # the library's Rotation::automatic
 
 
 class Error(RuntimeError):
@@ -52,20 +54,29 @@ class Face(NamedTuple):
     box: np.ndarray  #: float32 [4]: x1, y1, x2, y2; may reach out of the picture
     landmarks: np.ndarray  #: float32 [5, 2]: x, y of the eye on the picture's left, on its right, nose tip, mouth corner left, right
     correction: Optional[np.ndarray] = None  #: float32 [54]: as Faces.corrections
+    rotation: int = 0  #: as Faces.rotation
 
 
 class Faces:
     """The faces of one picture, best first: arrays, or a sequence of Face."""
 
-    __slots__ = ("boxes", "scores", "landmarks", "corrections")
+    __slots__ = ("boxes", "scores", "landmarks", "corrections", "rotation")
 
     boxes: np.ndarray  #: float32 [n, 4]: x1, y1, x2, y2
     scores: np.ndarray  #: float32 [n], 0..1
     landmarks: np.ndarray  #: float32 [n, 5, 2]
     corrections: Optional[np.ndarray]  #: float32 [n, 54] for MeshEstimator, where the weights have a mesh head and looked once; or None
+    rotation: int  #: degrees clockwise that the picture was turned by: coordinates are those of the turned picture
 
-    def __init__(self, boxes: np.ndarray, scores: np.ndarray, landmarks: np.ndarray, corrections: Optional[np.ndarray] = None) -> None:
-        self.boxes, self.scores, self.landmarks, self.corrections = boxes, scores, landmarks, corrections
+    def __init__(
+        self,
+        boxes: np.ndarray,
+        scores: np.ndarray,
+        landmarks: np.ndarray,
+        corrections: Optional[np.ndarray] = None,
+        rotation: int = 0,
+    ) -> None:
+        self.boxes, self.scores, self.landmarks, self.corrections, self.rotation = boxes, scores, landmarks, corrections, rotation
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -78,14 +89,14 @@ class Faces:
         """One face; of a slice, a list of indices or a mask (faces[faces.scores > 0.9]) the Faces."""
         corrections = None if self.corrections is None else self.corrections[index]
         if np.ndim(self.scores[index]) > 0:
-            return Faces(self.boxes[index], self.scores[index], self.landmarks[index], corrections)
-        return Face(float(self.scores[index]), self.boxes[index], self.landmarks[index], corrections)
+            return Faces(self.boxes[index], self.scores[index], self.landmarks[index], corrections, self.rotation)
+        return Face(float(self.scores[index]), self.boxes[index], self.landmarks[index], corrections, self.rotation)
 
     def __iter__(self) -> Iterator[Face]:
         return (self[i] for i in range(len(self)))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Faces, (self.boxes, self.scores, self.landmarks, self.corrections)
+        return Faces, (self.boxes, self.scores, self.landmarks, self.corrections, self.rotation)
 
     def __repr__(self) -> str:
         return f"<{len(self)} face{'' if len(self) == 1 else 's'}: scores {[round(float(score), 3) for score in self.scores]}>"
@@ -101,7 +112,8 @@ class Detector:
     size              at which size the network sees a picture: None as it is; a number shrinks its longest side to that many pixels;
                       (width, height) fits it into exactly that, enlarging if need be
     shortest_side     in place of size: resizes to a shortest side of that many pixels
-    rotation          0, 90, 180 or 270: degrees clockwise that turn pictures upright; results are in pixels of the upright picture
+    rotation          0, 90, 180 or 270: degrees clockwise that turn pictures upright; "auto": whichever of these a small look finds most
+                      faces after. Results are in pixels of the upright picture; Faces.rotation says how it was turned
     scales, flip      several looks at one picture: factors of its size, and mirrored
     voting            "none", "paper" or "insightface": what becomes of the boxes that a face suppresses
     voting_threshold  0..1; boxes whose IoU with the face is greater take part
@@ -123,7 +135,7 @@ class Detector:
         max_faces: int = 0,
         size: Union[int, tuple[int, int], None] = None,
         shortest_side: int | None = None,
-        rotation: int = 0,
+        rotation: Union[int, str] = 0,
         scales: Sequence[float] = (1.0,),
         flip: bool = False,
         voting: str = "none",
@@ -150,6 +162,10 @@ class Detector:
             scales=list(scales), flip=flip, voting=voting, voting_threshold=voting_threshold, min_face=min_face, max_face=max_face,
             clip=clip, isa=isa, threads=threads,
         )  # fmt: skip
+        if rotation == "auto":
+            self._options["rotation"] = _AUTOMATIC
+        elif isinstance(rotation, numbers.Integral) and rotation not in _ROTATIONS:
+            raise ValueError(f"options: rotation must be 0, 90, 180, 270 or 'auto', found {rotation}")
         _check_kinds(self._options)
         self._core = _core.Detector(_model_or(self._model, "mobilenet025"), **self._options)
 
@@ -198,20 +214,20 @@ class Aligned(NamedTuple):
     to_crop: np.ndarray  #: float64 [n, 2, 3]: from the picture's pixels to the crop's (whole numbers are pixel centres)
 
 
-def align(image: Any, faces: Any, size: int = 112, margin: float = 0.0, channels: str = "rgb", rotation: int = 0) -> Aligned:
+def align(image: Any, faces: Any, size: int = 112, margin: float = 0.0, channels: str = "rgb", rotation: Optional[int] = None) -> Aligned:
     """Crops of faces, turned and scaled as ArcFace and its like expect.
 
     image, channels  as Detector.detect() takes them
     faces            Faces, one Face, a sequence of Face, or landmarks [n, 5, 2] or [5, 2] in pixels of the picture
     size             pixels a side: a multiple of 112 or 128
     margin           shows that much of the template's size more on every side
-    rotation         that of the detector which found the faces
+    rotation         degrees clockwise after which the landmarks were found; None: as the faces say, of bare landmarks 0
 
     Raises ValueError, also for landmarks that resemble no face.
     """
     landmarks = _landmarks_of("align", faces)
     array, bgr = _array_of(image, channels)
-    return Aligned(*_core.align(array, bgr, landmarks, size, margin, rotation))
+    return Aligned(*_core.align(array, bgr, landmarks, size, margin, _rotation_of("align", faces, rotation)))
 
 
 class Pose(NamedTuple):
@@ -249,17 +265,18 @@ class MeshEstimator:
         _check_kinds({"isa": isa, "refine": refine})
         self._core = _core.MeshEstimator(_model_or(model, "mesh_decoder"), _model_or(None, "landmarks68") if refine else None, isa)
 
-    def estimate(self, image: Any, faces: Any, channels: str = "rgb", rotation: int = 0) -> list[Mesh]:
+    def estimate(self, image: Any, faces: Any, channels: str = "rgb", rotation: Optional[int] = None) -> list[Mesh]:
         """The mesh of each face.
 
         image, channels  as Detector.detect() takes them, for the colours and the refinement; None: the model's own, and none
         faces            as align() takes them; those that detect() gives, with their corrections, are fitted closer than bare landmarks
-        rotation         that of the detector which found the faces
+        rotation         as align() takes it
 
         Raises ValueError for landmarks that coincide or are not finite. The interpreter's lock is released.
         """
         array, bgr = (None, False) if image is None else _array_of(image, channels)
-        meshes = self._core.estimate(array, bgr, _landmarks_of("mesh", faces), _corrections_of(faces), rotation)
+        turn = _rotation_of("mesh", faces, rotation)
+        meshes = self._core.estimate(array, bgr, _landmarks_of("mesh", faces), _corrections_of(faces), turn)
         return [Mesh(*parts[:4], Pose(*parts[4]), *parts[5:]) for parts in meshes]
 
     def poses(self, faces: Any) -> list[Pose]:
@@ -295,6 +312,17 @@ def _landmarks_of(what: str, faces: Any) -> np.ndarray:
     return np.ascontiguousarray(landmarks)
 
 
+def _rotation_of(what: str, faces: Any, rotation: Optional[int]) -> int:
+    """What align() and estimate() were told, or else what the faces (as of _landmarks_of) say."""
+    if rotation is not None:
+        return rotation
+    several = [faces] if isinstance(faces, Face) or not isinstance(faces, (list, tuple)) else faces
+    turns = sorted({getattr(face, "rotation", 0) for face in several})
+    if len(turns) > 1:
+        raise ValueError(f"{what}: expected faces of one picture, found rotations {', '.join(map(str, turns))}")
+    return turns[0] if turns else 0
+
+
 def _corrections_of(faces: Any) -> Optional[np.ndarray]:
     """What faces (as of _landmarks_of) carry for a MeshEstimator: float32 [n, 54], or None where not all do."""
     if isinstance(faces, Face):
@@ -321,7 +349,8 @@ def _detector_of(model: Union[bytes, None], options: dict[str, Any]) -> Detector
 
 _KINDS = {
     **dict.fromkeys(("score", "nms", "voting_threshold", "min_face", "max_face"), (numbers.Real, "a number")),
-    **dict.fromkeys(("max_faces", "width", "height", "rotation", "threads"), (numbers.Integral, "a whole number")),
+    **dict.fromkeys(("max_faces", "width", "height", "threads"), (numbers.Integral, "a whole number")),
+    "rotation": (numbers.Integral, "a whole number or 'auto'"),
     **dict.fromkeys(("flip", "clip", "refine"), ((bool, np.bool_), "True or False")),
     **dict.fromkeys(("voting", "isa"), (str, "a name")),
 }
