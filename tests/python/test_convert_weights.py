@@ -685,6 +685,9 @@ def test_mesh_head(tmp_path: Path, capsys: Any) -> None:
     content.tensors["head.p4.mesh.bias"] = content.tensors["head.p4.mesh.bias"] + np.float32(0.125)
     with pytest.raises(ConversionError, match="selftest.mesh"):
         weights_file.load(archive.dump(content))
+    headless = {name: t for name, t in content.tensors.items() if ".mesh." not in name or name.startswith("selftest")}
+    with pytest.raises(ConversionError, match="a self-test has no 'selftest.mesh'"):
+        weights_file.load(archive.dump(archive.Archive(content.metadata, headless)))
     for name in ("selftest.mesh", "selftest.mesh.2", "selftest.mesh.3"):
         del content.tensors[name]
     weights_file.load(archive.dump(content))

@@ -191,7 +191,8 @@ def load(data: bytes) -> Weights:
     )
     if self_test:
         images = max(1, sum(name.startswith("selftest.image") for name in self_test))
-        kinds = _SELF_TEST + (("mesh",) if "selftest.mesh" in self_test else ())
+        has_head = any(name in mesh_head_shapes(weights.architecture) for name in parameters)
+        kinds = _SELF_TEST + (("mesh",) if has_head and "selftest.mesh" in self_test else ())
         names = [_self_test_name(kind, index) for index in range(images) for kind in kinds]
         _check_names(self_test, names, "a self-test")
         run_self_test(weights, self_test)

@@ -162,7 +162,7 @@ class Detector:
             scales=list(scales), flip=flip, voting=voting, voting_threshold=voting_threshold, min_face=min_face, max_face=max_face,
             clip=clip, isa=isa, threads=threads,
         )  # fmt: skip
-        if rotation == "auto":
+        if isinstance(rotation, str) and rotation == "auto":
             self._options["rotation"] = _AUTOMATIC
         elif isinstance(rotation, numbers.Integral) and rotation not in _ROTATIONS:
             raise ValueError(f"options: rotation must be 0, 90, 180, 270 or 'auto', found {rotation}")
@@ -185,7 +185,8 @@ class Detector:
     def detect_batch(self, images: Iterable[Any], channels: str = "rgb") -> list[Faces]:
         """The faces of several pictures, of any sizes: those that detect() gives for each.
 
-        With threads = n > 1, n pictures are looked at side by side, which is faster than one after the other on n threads.
+        With threads = n > 1, n pictures are looked at side by side, which is faster than one after the other on n threads (as those
+        of rotation="auto" are).
         """
         arrays = [_array_of(image, channels) for image in images]
         return [Faces(*found) for found in self._core.detect_batch([a for a, _ in arrays], [bgr for _, bgr in arrays])]
