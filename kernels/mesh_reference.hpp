@@ -12,16 +12,19 @@ namespace kernels {
 namespace reference {
 
 inline void sparse(const SparseArgs& a) {
-    const SparseView::Entry* entries = a.matrix.entries;
+    const std::uint64_t* pair = a.matrix.columns;
+    const float* value = a.matrix.values;
     const std::int32_t* row = a.matrix.rows;
     for (int i = 0; i < a.matrix.run_count; ++i) {
         const SparseView::Run run = a.matrix.runs[i];
-        for (int r = 0; r < run.rows; ++r, ++row, entries += run.count) {
+        for (int r = 0; r < run.rows; ++r, ++row, pair += run.count / 2, value += run.count) {
             for (int j = 0; j < a.faces * a.channels; ++j) {
                 double sum = 0;
-                for (int e = 0; e < run.count; ++e)
-                    sum += static_cast<double>(entries[e].value) *
-                           static_cast<double>(a.x[std::ptrdiff_t{entries[e].column} * a.faces + j]);
+                for (int e = 0; e < run.count; ++e) {
+                    const std::ptrdiff_t column =
+                        e % 2 == 0 ? SparseView::column<0>(pair[e / 2]) : SparseView::column<1>(pair[e / 2]);
+                    sum += static_cast<double>(value[e]) * static_cast<double>(a.x[column * a.faces + j]);
+                }
                 const std::ptrdiff_t at = std::ptrdiff_t{*row} * a.faces + j;
                 sum *= static_cast<double>(a.scale);
                 if (a.add != nullptr) sum += static_cast<double>(a.add[at]);

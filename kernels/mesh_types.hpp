@@ -10,13 +10,10 @@
 RETINAFACE_BEGIN_NAMESPACE
 namespace kernels {
 
-/// A group of at most kSparseGroup rows of a sparse matrix, packed for the kernels: sorted by their number of entries, so that a loop over
-/// a row's entries has the length of the one before, which processors predict, and entries in the order they are read.
+/// A group of at most kSparseGroup rows of a sparse matrix, packed for the kernels: sorted by their number of entries, which is even (a zero
+/// in the last column where it was not), so that a loop over a row's entries has nearly always the length of the one before, which
+/// processors predict, and entries in the order they are read.
 struct SparseView {
-    struct Entry {
-        std::int32_t column;  ///< times the channels
-        float value;
-    };
     /// `rows` rows of `count` entries each.
     struct Run {
         std::int32_t count, rows;
@@ -24,8 +21,17 @@ struct SparseView {
 
     const Run* runs;
     int run_count;
-    const std::int32_t* rows;  ///< of the group, 0 .. kSparseGroup - 1, times the channels
-    const Entry* entries;
+    const std::int32_t* rows;      ///< of the group, 0 .. kSparseGroup - 1, times the channels
+    const std::uint64_t* columns;  ///< of the entries, times the channels: two a word, the first in its low half
+    const float* values;           ///< of the entries; two floats after the last one can be read
+
+    static constexpr std::uint64_t pair(std::int32_t first, std::int32_t second) {
+        return static_cast<std::uint64_t>(second) << 32 | static_cast<std::uint32_t>(first);
+    }
+    template <int I>
+    static constexpr std::ptrdiff_t column(std::uint64_t pair) {
+        return static_cast<std::ptrdiff_t>(I == 0 ? pair & 0xFFFFFFFFu : pair >> 32);
+    }
 };
 constexpr int kSparseGroup = 96;
 

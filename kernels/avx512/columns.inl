@@ -19,7 +19,8 @@ struct Columns<8> {
 #endif
     }
     RETINAFACE_INLINE Columns positive() const { return {positive_eight(v)}; }
-    RETINAFACE_INLINE void store(float* p, std::ptrdiff_t) const { store_eight(p, v); }
+    RETINAFACE_INLINE void store(float* p) const { store_eight(p, v); }
+    RETINAFACE_INLINE void store(float* p, std::ptrdiff_t) const { store(p); }
 };
 
 template <>
@@ -37,6 +38,7 @@ struct Columns<16> {
 #endif
     }
     RETINAFACE_INLINE Columns positive() const { return {max(v, zero())}; }
+    RETINAFACE_INLINE void store(float* p) const { kernels::avx512::store(p, v); }
     RETINAFACE_INLINE void store(float* p, std::ptrdiff_t next) const {
         store_eight(p, _mm512_maskz_extractf32x8_ps(0xFF, v, 0));
         store_eight(p + next, _mm512_maskz_extractf32x8_ps(0xFF, v, 1));

@@ -1,108 +1,119 @@
 // Chebyshev convolutions on meshes: sparse products a row at a time, vectors over features and faces, and the dense products of all terms at
 // once. Every output is summed in one order, whatever the vector, the rows of a call and the faces.
 
-/// Eight floats or whole vectors of a row.
-struct SparseEight {
-    static constexpr int kFloats = 8;
-    Eight sum;
-    RETINAFACE_INLINE SparseEight() { sum = zero_eight(); }
-    RETINAFACE_INLINE void accumulate(float value, const float* x) { sum = fma_eight(value, load_eight(x), sum); }
+/// 8 N floats of a row, in eights whatever the set's widest vector: processors that load two eights a cycle load one vector of sixteen, and
+/// factors are broadcast from registers, since loads are what these sums wait for.
+template <int N>
+struct SparseSum {
+    static constexpr int kFloats = 8 * N;
+    Eight sum[std::size_t{N}];
+    RETINAFACE_INLINE SparseSum() {
+        RETINAFACE_UNROLL
+        for (int i = 0; i < N; ++i) sum[i] = zero_eight();
+    }
+    template <class Factor>
+    RETINAFACE_INLINE void accumulate(Factor factor, const float* x) {
+        RETINAFACE_UNROLL
+        for (int i = 0; i < N; ++i) sum[i] = fma_eight(factor, load_eight(x + 8 * i), sum[i]);
+    }
+    template <bool Add>
     RETINAFACE_INLINE void finish(float scale, const float* add, const float* before, float* y) const {
-        store_eight(y, sub_eight(fma_eight(scale, sum, load_eight(add)), load_eight(before)));
-    }
-};
-template <int V>
-struct SparseVectors {
-    static constexpr int kFloats = V * kWidth;
-    Vec sum[std::size_t{V}];
-    RETINAFACE_INLINE SparseVectors() {
         RETINAFACE_UNROLL
-        for (int v = 0; v < V; ++v) sum[v] = zero();
-    }
-    RETINAFACE_INLINE void accumulate(float value, const float* x) {
-        const Vec factor = broadcast(value);
-        RETINAFACE_UNROLL
-        for (int v = 0; v < V; ++v) sum[v] = fma(factor, load(x + v * kWidth), sum[v]);
-    }
-    RETINAFACE_INLINE void finish(float scale, const float* add, const float* before, float* y) const {
-        const Vec factor = broadcast(scale);
-        RETINAFACE_UNROLL
-        for (int v = 0; v < V; ++v)
-            store(y + v * kWidth, sub(fma(factor, sum[v], load(add + v * kWidth)), load(before + v * kWidth)));
+        for (int i = 0; i < N; ++i) {
+            const Eight first = Add ? load_eight(add + 8 * i) : zero_eight();
+            store_eight(y + 8 * i, sub_eight(fma_eight(scale, sum[i], first), load_eight(before + 8 * i)));
+        }
     }
 };
 
-/// Where rows are. The other summands are zeros where there are none, so that rows need not ask; and all of it is in variables of the
-/// loops' own, which stores cannot change.
+/// Where rows are: `before` zeros where there is none, so that rows need not ask. All of it is in variables of the loops' own, which stores
+/// cannot change.
 struct SparseRows {
     const float *x, *add, *before;
     float* y;
-    std::ptrdiff_t add_mask, before_mask;
+    std::ptrdiff_t before_mask;
     float scale;
 };
 
-/// kFloats of each of a run's rows; entries and rows are moved behind them. Count: entries of a row, 0: any.
-template <class Sum, int Count>
+/// Adds the products of a row of as many entries as E says. Factors come in fours, the last ones not beyond the row.
+template <class Sum, int... E>
+RETINAFACE_INLINE void sparse_row(Sum& sum, const std::uint64_t* columns, const float* values, const float* x,
+                                  std::ptrdiff_t faces, std::integer_sequence<int, E...>) {
+    constexpr int kCount = sizeof...(E), kLast = kCount > 4 ? kCount - 4 : 0;
+    Factors factors[std::size_t{(kCount + 3) / 4}];
+    RETINAFACE_UNROLL
+    for (int i = 0; i < (kCount + 3) / 4; ++i) factors[i] = load_factors(values + (4 * i < kLast ? 4 * i : kLast));
+    std::uint64_t pairs[std::size_t{kCount / 2}];
+    RETINAFACE_UNROLL
+    for (int i = 0; i < kCount / 2; ++i) pairs[i] = columns[i];
+    (sum.accumulate(spread<E - (E / 4 * 4 < kLast ? E / 4 * 4 : kLast)>(factors[E / 4]),
+                    x + SparseView::column<E % 2>(pairs[E / 2]) * faces),
+     ...);
+}
+
+/// kFloats of each of a run's rows; columns, values and rows are moved behind them. Count: entries of a row, 0: any.
+template <class Sum, int Count, bool Add>
 RETINAFACE_INLINE void sparse_run(const SparseRows a, std::ptrdiff_t faces, const SparseView::Run run,
-                                  const SparseView::Entry*& entries, const std::int32_t*& rows) {
+                                  const std::uint64_t*& columns, const float*& values, const std::int32_t*& rows) {
     const int count = Count > 0 ? Count : run.count;
-    const SparseView::Entry* entry = entries;
+    const std::uint64_t* pair = columns;
+    const float* value = values;
     const std::int32_t* row = rows;
-    for (const std::int32_t* const end = row + run.rows; row != end; ++row, entry += count) {
+    for (const std::int32_t* const end = row + run.rows; row != end; ++row, pair += count / 2, value += count) {
         Sum sum;
-        if (Count > 0) {
-            RETINAFACE_UNROLL
-            for (int e = 0; e < Count; ++e) sum.accumulate(entry[e].value, a.x + entry[e].column * faces);
+        if constexpr (Count > 0) {
+            sparse_row(sum, pair, value, a.x, faces, std::make_integer_sequence<int, Count>{});
         } else {
-            for (int e = 0; e < count; ++e) sum.accumulate(entry[e].value, a.x + entry[e].column * faces);
+            for (int e = 0; e < count; e += 2) {
+                sum.accumulate(value[e], a.x + SparseView::column<0>(pair[e / 2]) * faces);
+                sum.accumulate(value[e + 1], a.x + SparseView::column<1>(pair[e / 2]) * faces);
+            }
         }
         const std::ptrdiff_t place = *row * faces;
-        sum.finish(a.scale, a.add + (place & a.add_mask), a.before + (place & a.before_mask), a.y + place);
+        sum.template finish<Add>(a.scale, a.add + (Add ? place : 0), a.before + (place & a.before_mask), a.y + place);
     }
-    entries = entry;
+    columns = pair;
+    values = value;
     rows = row;
 }
 
-/// kFloats of each row from `at` on. Faces 0: a.faces.
-template <class Sum, int Faces>
+/// kFloats of each row from `at` on. Faces 0: a.faces. Add: a.add is there.
+template <class Sum, int Faces, bool Add>
 inline void sparse_columns(const SparseArgs& a, int at) {
     alignas(64) static const float none[Sum::kFloats] = {};
     const std::ptrdiff_t faces = Faces > 0 ? Faces : a.faces;
-    const SparseRows r{a.x + at,
-                       a.add != nullptr ? a.add + at : none,
-                       a.before != nullptr ? a.before + at : none,
-                       a.y + at,
-                       a.add != nullptr ? -1 : 0,
-                       a.before != nullptr ? -1 : 0,
-                       a.scale};
-    const SparseView::Entry* entries = a.matrix.entries;
+    const SparseRows r{a.x + at, Add ? a.add + at : none,      a.before != nullptr ? a.before + at : none,
+                       a.y + at, a.before != nullptr ? -1 : 0, a.scale};
+    const std::uint64_t* columns = a.matrix.columns;
+    const float* values = a.matrix.values;
     const std::int32_t* rows = a.matrix.rows;
     const SparseView::Run* const end = a.matrix.runs + a.matrix.run_count;
     for (const SparseView::Run* run = a.matrix.runs; run != end; ++run) {
-        switch (run->count) {
-            case 1: sparse_run<Sum, 1>(r, faces, *run, entries, rows); break;
-            case 2: sparse_run<Sum, 2>(r, faces, *run, entries, rows); break;
-            case 3: sparse_run<Sum, 3>(r, faces, *run, entries, rows); break;
-            case 4: sparse_run<Sum, 4>(r, faces, *run, entries, rows); break;
-            case 5: sparse_run<Sum, 5>(r, faces, *run, entries, rows); break;
-            case 6: sparse_run<Sum, 6>(r, faces, *run, entries, rows); break;
-            case 7: sparse_run<Sum, 7>(r, faces, *run, entries, rows); break;
-            case 8: sparse_run<Sum, 8>(r, faces, *run, entries, rows); break;
-            default: sparse_run<Sum, 0>(r, faces, *run, entries, rows); break;
+        switch (run->count / 2) {
+            case 1: sparse_run<Sum, 2, Add>(r, faces, *run, columns, values, rows); break;
+            case 2: sparse_run<Sum, 4, Add>(r, faces, *run, columns, values, rows); break;
+            case 3: sparse_run<Sum, 6, Add>(r, faces, *run, columns, values, rows); break;
+            case 4: sparse_run<Sum, 8, Add>(r, faces, *run, columns, values, rows); break;
+            case 5: sparse_run<Sum, 10, Add>(r, faces, *run, columns, values, rows); break;
+            default: sparse_run<Sum, 0, Add>(r, faces, *run, columns, values, rows); break;
         }
     }
 }
 
-inline void sparse(const SparseArgs& a) {
-    using Most = SparseVectors < kWidth<16 ? 4 : 2>;
-    // The rows of one face with 8 or 16 features, then any.
+template <bool Add>
+inline void sparse_rows(const SparseArgs& a) {
+    // The rows of one face and of two with 8 or 16 features, then any.
     const int size = a.faces * a.channels;
-    if (size == 8) return sparse_columns<SparseEight, 1>(a, 0);
-    if (size == 16 && a.faces == 1) return sparse_columns<SparseVectors<16 / kWidth>, 1>(a, 0);
+    if (size == 8) return sparse_columns<SparseSum<1>, 1, Add>(a, 0);
+    if (size == 16 && a.faces == 1) return sparse_columns<SparseSum<2>, 1, Add>(a, 0);
+    if (size == 16) return sparse_columns<SparseSum<2>, 2, Add>(a, 0);
+    if (size == 32 && a.faces == 2) return sparse_columns<SparseSum<4>, 2, Add>(a, 0);
     int at = 0;
-    for (; at + Most::kFloats <= size; at += Most::kFloats) sparse_columns<Most, 0>(a, at);
-    for (; at < size; at += 8) sparse_columns<SparseEight, 0>(a, at);
+    for (; at + 32 <= size; at += 32) sparse_columns<SparseSum<4>, 0, Add>(a, at);
+    for (; at < size; at += 8) sparse_columns<SparseSum<1>, 0, Add>(a, at);
 }
+
+inline void sparse(const SparseArgs& a) { a.add != nullptr ? sparse_rows<true>(a) : sparse_rows<false>(a); }
 
 /// Products of rows of t with weights.
 struct ChebTile {
@@ -164,7 +175,7 @@ inline void cheb_dense(const ChebDenseArgs& a) {
     const bool relu = a.relu;
     cheb_columns(ChebTile{a.t, a.terms, a.channels_in, a.weights, a.bias}, a.pixels, a.channels_out,
                  [=](std::ptrdiff_t pixel, int column, const auto& sum) {
-                     (relu ? sum.positive() : sum).store(y + pixel * stride + column, 8);
+                     (relu ? sum.positive() : sum).store(y + pixel * stride + column);
                  });
 }
 

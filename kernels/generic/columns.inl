@@ -26,6 +26,7 @@ struct Columns {
         for (int i = 0; i < kEights; ++i) out.v[i] = positive_eight(v[i]);
         return out;
     }
+    RETINAFACE_INLINE void store(float* p) const { store(p, 8); }
     /// Eights lie `next` floats apart.
     RETINAFACE_INLINE void store(float* p, std::ptrdiff_t next) const {
         RETINAFACE_UNROLL

@@ -138,6 +138,13 @@ RETINAFACE_INLINE Eight positive_eight(Eight v) {
     for (Vec& lanes : v.v) lanes = max(lanes, zero());
     return v;
 }
+/// Four factors, where they are.
+using Factors = const float*;
+RETINAFACE_INLINE Factors load_factors(const float* p) { return p; }
+template <int I>
+RETINAFACE_INLINE float spread(Factors factors) {
+    return factors[I];
+}
 /// sum[v] += value * w[v], as accumulate() of vec.hpp.
 template <int V>
 RETINAFACE_INLINE void accumulate_eights(Eight* sum, float value, const Eight* w) {

@@ -57,42 +57,48 @@ public:
     /// Columns are stored modulo `ring`; `channels` of a face are multiplied in.
     PackedSparse(const Csr& m, int ring, int channels) {
         const auto start = [&](std::int32_t row) { return m.starts[static_cast<std::size_t>(row)]; };
-        const auto count = [&](std::int32_t row) { return start(row + 1) - start(row); };
+        const auto count = [&](std::int32_t row) { return (start(row + 1) - start(row) + 1) / 2 * 2; };
         std::vector<std::int32_t> sorted(static_cast<std::size_t>(m.rows));
         std::iota(sorted.begin(), sorted.end(), 0);
         rows_.reserve(sorted.size());
-        entries_.reserve(m.indices.size());
+        values_.reserve(m.indices.size() + sorted.size() + 2);
+        const auto column = [&](std::int32_t e) { return m.indices[static_cast<std::size_t>(e)] % ring * channels; };
         for (std::int32_t first = 0; first < m.rows; first += kernels::kSparseGroup) {
             const std::int32_t last = std::min(first + kernels::kSparseGroup, m.rows);
             std::sort(sorted.begin() + first, sorted.begin() + last,
                       [&](std::int32_t a, std::int32_t b) { return count(a) != count(b) ? count(a) < count(b) : a < b; });
-            groups_.push_back({runs_.size(), entries_.size()});
+            groups_.push_back({runs_.size(), columns_.size(), values_.size()});
             for (std::int32_t i = first; i < last; ++i) {
-                const std::int32_t row = sorted[static_cast<std::size_t>(i)];
+                const std::int32_t row = sorted[static_cast<std::size_t>(i)], end = start(row + 1);
                 if (i == first || runs_.back().count != count(row)) runs_.push_back({count(row), 0});
                 ++runs_.back().rows;
                 rows_.push_back((row - first) * channels);
-                for (auto e = static_cast<std::size_t>(start(row)); e < static_cast<std::size_t>(start(row + 1)); ++e)
-                    entries_.push_back({m.indices[e] % ring * channels, m.values[e]});
+                for (std::int32_t e = start(row); e < end; e += 2)
+                    columns_.push_back(kernels::SparseView::pair(column(e), column(std::min(e + 1, end - 1))));
+                values_.insert(values_.end(), m.values.begin() + start(row), m.values.begin() + end);
+                if (values_.size() % 2 != 0) values_.push_back(0);
             }
         }
-        groups_.push_back({runs_.size(), entries_.size()});
+        groups_.push_back({runs_.size(), columns_.size(), values_.size()});
+        values_.resize(values_.size() + 2);
     }
 
     kernels::SparseView view(int first_row) const noexcept {
         const auto group = static_cast<std::size_t>(first_row / kernels::kSparseGroup);
-        return {runs_.data() + groups_[group].run, static_cast<int>(groups_[group + 1].run - groups_[group].run),
-                rows_.data() + first_row, entries_.data() + groups_[group].entry};
+        const Group &at = groups_[group], &next = groups_[group + 1];
+        return {runs_.data() + at.run, static_cast<int>(next.run - at.run), rows_.data() + first_row,
+                columns_.data() + at.columns, values_.data() + at.values};
     }
 
 private:
     struct Group {
-        std::size_t run, entry;
+        std::size_t run, columns, values;
     };
     std::vector<Group> groups_;
-    std::vector<std::int32_t> rows_;
     std::vector<kernels::SparseView::Run> runs_;
-    std::vector<kernels::SparseView::Entry> entries_;
+    std::vector<std::int32_t> rows_;
+    std::vector<std::uint64_t> columns_;
+    std::vector<float> values_;
 };
 
 }  // namespace detail

@@ -6,6 +6,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -165,13 +166,9 @@ public:
             features = out;
         }
         const detail::MeshFile::Floats last = file.floats("last.weight", {-1, kOutputs});
-        layers_.emplace_back(finest, Csr{}, features, +kOutputs, terms_of(last, "last.weight", features), last.values,
-                             std::vector<float>{}, false, isa_);
-        const std::vector<float> mean = file.floats("mean", {vertices, kOutputs}).values;
-        mean_.assign(static_cast<std::size_t>(vertices) * kRow, 0.0f);
-        for (std::size_t v = 0; v < static_cast<std::size_t>(vertices); ++v)
-            std::copy_n(mean.begin() + static_cast<std::ptrdiff_t>(v * kOutputs), +kOutputs,
-                        mean_.begin() + static_cast<std::ptrdiff_t>(v * kRow));
+        layers_.emplace_back(finest, Csr{}, features, kColour + 3, terms_of(last, "last.weight", features),
+                             apart(last.values, kColour + 3), std::vector<float>{}, false, isa_);
+        mean_ = apart(file.floats("mean", {vertices, kOutputs}).values, kRow);
         triangles_ = file.indices("triangles", {-1, 3}, vertices);
         if (file.has("landmarks68.indices")) {
             landmarks_ = file.indices("landmarks68.indices", {68}, vertices);
@@ -226,8 +223,22 @@ private:
     /// Faces decoded at a time: two share what a row costs, the terms of more leave the second cache.
     static constexpr int kTogether = 2;
     static constexpr int kMostLevels = 8;
-    static constexpr int kRow = ChebConv::channels(kOutputs);
+    static constexpr int kColour = 4;  ///< where colours begin in a row of the last layer, after a vertex and a zero
+    static constexpr int kRow = ChebConv::channels(kColour + 3);
     static constexpr std::size_t kMostMeshes = 4096;
+
+    /// Rows of kOutputs as rows of `columns` with colours from kColour on.
+    static std::vector<float> apart(const std::vector<float>& rows, int columns) {
+        const std::size_t count = rows.size() / kOutputs;
+        std::vector<float> out(count * static_cast<std::size_t>(columns), 0.0f);
+        for (std::size_t i = 0; i < count; ++i) {
+            const float* const row = rows.data() + i * kOutputs;
+            float* const to = out.data() + i * static_cast<std::size_t>(columns);
+            std::copy_n(row, 3, to);
+            std::copy_n(row + 3, 3, to + kColour);
+        }
+        return out;
+    }
 
     static int terms_of(const detail::MeshFile::Floats& weight, const std::string& name, int features) {
         const std::int64_t rows = weight.shape[0], out = weight.shape[1];
@@ -318,12 +329,19 @@ private:
             const std::size_t at = ((first + static_cast<std::size_t>(face)) * n + static_cast<std::size_t>(begin)) * 3;
             float *vertex = vertices_.data() + at, *colour = colours_.data() + at;
             const float *in = y + face * kRow, *mean = mean_.data() + std::ptrdiff_t{begin} * kRow;
-            for (int i = 0; i < count; ++i, vertex += 3, colour += 3, mean += kRow, in += faces * kRow) {
-                for (int c = 0; c < 3; ++c) {
-                    vertex[c] = in[c] + mean[c];
-                    colour[c] = in[3 + c] + mean[3 + c];
-                }
-            }
+            const auto store = [&](auto numbers) {
+                float sum[kRow];
+                for (int c = 0; c < kRow; ++c) sum[c] = in[c] + mean[c];
+                std::copy_n(sum, +numbers, vertex);
+                std::copy_n(sum + kColour, +numbers, colour);
+                vertex += 3;
+                colour += 3;
+                mean += kRow;
+                in += faces * kRow;
+            };
+            // Fours are one store each; the fourth is overwritten by the next row.
+            for (int i = 0; i + 1 < count; ++i) store(std::integral_constant<int, 4>{});
+            store(std::integral_constant<int, 3>{});
         }
     }
 
