@@ -8,10 +8,15 @@
 #include <functional>
 #include <string>
 #include <system_error>
+#include <vector>
 
 #include "retinaface/weights/embedded.hpp"
 
 namespace retinaface_test {
+
+inline std::vector<unsigned char> bytes_of(const retinaface::embedded::EmbeddedFile& file) {
+    return {file.bytes, file.bytes + file.size};
+}
 
 /// A file in the temporary folder, removed at the end.
 struct TemporaryFile {

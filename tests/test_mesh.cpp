@@ -360,7 +360,7 @@ TEST_CASE("five points of a file that are those of no head are refused") {
 }
 
 TEST_CASE("a mesh file's tensors may stay in the file") {
-    const retinaface_test::TemporaryFile file(rf::detail::bytes_of(rf::embedded::kDefaultMesh).value());
+    const retinaface_test::TemporaryFile file(retinaface_test::bytes_of(rf::embedded::kDefaultMesh));
     const std::vector<float> latent(128, 0.5f);
     rf::MeshDecoder opened(rf::Weights::open(file.path.string()), isa()), held(rf::default_mesh_weights(), isa());
     const rf::DecodedMesh mesh = held.decode(latent)[0];

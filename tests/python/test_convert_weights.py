@@ -7,8 +7,10 @@ package that is not installed, are skipped and say so.
 from __future__ import annotations
 
 import ast
-import base64
+import codecs
+import hashlib
 import io
+import itertools
 import json
 import os
 import re
@@ -31,7 +33,7 @@ sys.path[:0] = [str(TOOLS), str(Path(__file__).parent)]
 
 import convert_weights  # noqa: E402
 from checkpoints import Invoke, MxnetModel, Name, legacy_file, pickle_bytes, random_state, zip_file  # noqa: E402
-from retinaface_weights import archive, graph, plausibility, reading, seeded, weights_file  # noqa: E402
+from retinaface_weights import archive, graph, header_export, plausibility, reading, seeded, weights_file  # noqa: E402
 from retinaface_weights.errors import ConversionError  # noqa: E402
 from retinaface_weights.forward import gather_heads, prepare_input, run_layers  # noqa: E402
 from retinaface_weights.network import LEVELS, PROFILES, build_network, convolutions, mesh_head_shapes  # noqa: E402
@@ -702,12 +704,11 @@ def test_mesh_head(tmp_path: Path, capsys: Any) -> None:
 
 
 def decode_header(text: str) -> Tuple[str, bytes]:
-    """The name and the bytes that a header defines; the sizes it states are checked."""
-    chunks = re.findall(r'^    "([^"\\?/]+)",$', text, re.M)
-    name, count, size = re.search(r"EmbeddedFile (\w+)\{detail::\w+_chunks, (\d+), (\d+)\}", text).groups()
-    data = base64.b85decode("".join(chunks).replace(",", "?"))
-    assert len(chunks) == int(count) and len(data) == int(size)
-    assert max(map(len, chunks)) < 65_536
+    """The name and the bytes that a header defines; the size it states is checked."""
+    pieces = re.findall(r'^    "(.*)";?$', text, re.M)
+    name, size = re.search(r"EmbeddedFile (\w+)\{detail::\w+_bytes, (\d+)\}", text).groups()
+    data = b"".join(codecs.escape_decode(piece.encode("ascii"))[0] for piece in pieces)
+    assert len(data) == int(size) and not any(mark in piece for piece in pieces for mark in '"?')
     return name, data
 
 
@@ -735,17 +736,25 @@ def test_header_compiles(tmp_path: Path, capsys: Any, compiler: str) -> None:
     stub.mkdir(parents=True)
     (stub / "embedded.hpp").write_text(
         "#pragma once\n#include <cstddef>\nnamespace retinaface::embedded {\n"
-        "struct EmbeddedFile { const char* const* chunks; std::size_t chunk_count; std::size_t byte_size; };\n}\n"
+        "struct EmbeddedFile { const char* bytes; std::size_t size; };\n}\n"
     )
     (tmp_path / "main.cpp").write_text(
         '#include "net.hpp"\n#include <cstdio>\nint main() {\n'
-        "    for (std::size_t i = 0; i < retinaface::embedded::net.chunk_count; ++i)\n"
-        "        std::fputs(retinaface::embedded::net.chunks[i], stdout);\n}\n"
+        "    std::fwrite(retinaface::embedded::net.bytes, 1, retinaface::embedded::net.size, stdout);\n}\n"
     )
     flags = ["-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I", str(tmp_path)]
     subprocess.run([compiler, *flags, str(tmp_path / "main.cpp"), "-o", str(tmp_path / "main")], check=True)
     printed = subprocess.run([str(tmp_path / "main")], check=True, capture_output=True).stdout
-    assert base64.b85decode(printed.replace(b",", b"?")) == (DATA / "seeded_mobilenet025.safetensors").read_bytes()
+    assert printed == (DATA / "seeded_mobilenet025.safetensors").read_bytes()
+
+
+def test_header_bytes() -> None:
+    data = bytes(range(256)) + bytes(itertools.chain.from_iterable((a, b) for a in (0, 7, 8, 63, 255) for b in b'0789"\\?a\x00'))
+    text = header_export.export(data, "net", {"format": "x"}, hashlib.sha256(data).hexdigest())
+    assert decode_header(text) == ("net", data)
+    assert header_export.read(text) == data
+    with pytest.raises(ConversionError, match="first lines"):
+        header_export.read(text.replace("abc", "abd", 1))
 
 
 # The code itself.

@@ -7,14 +7,12 @@ namespace cli {
 
 namespace {
 
-std::vector<std::uint8_t> decoded(const retinaface::embedded::EmbeddedFile& file) {
-    return retinaface::detail::bytes_of(file).value();
-}
+std::vector<std::uint8_t> copied(const retinaface::embedded::EmbeddedFile& file) { return {file.bytes, file.bytes + file.size}; }
 
 }  // namespace
 
-std::vector<std::uint8_t> shipped_weights() { return decoded(retinaface::embedded::kDefaultWeights); }
-std::vector<std::uint8_t> shipped_mesh() { return decoded(retinaface::embedded::kDefaultMesh); }
-std::vector<std::uint8_t> shipped_refiner() { return decoded(retinaface::embedded::kDefaultRefiner); }
+std::vector<std::uint8_t> shipped_weights() { return copied(retinaface::embedded::kDefaultWeights); }
+std::vector<std::uint8_t> shipped_mesh() { return copied(retinaface::embedded::kDefaultMesh); }
+std::vector<std::uint8_t> shipped_refiner() { return copied(retinaface::embedded::kDefaultRefiner); }
 
 }  // namespace cli
