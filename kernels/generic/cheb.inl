@@ -89,25 +89,27 @@ inline void sparse_columns(const SparseArgs& a, int at) {
     const std::int32_t* rows = a.matrix.rows;
     const SparseView::Run* const end = a.matrix.runs + a.matrix.run_count;
     for (const SparseView::Run* run = a.matrix.runs; run != end; ++run) {
-        switch (run->count / 2) {
-            case 1: sparse_run<Sum, 2, Add>(r, faces, *run, columns, values, rows); break;
-            case 2: sparse_run<Sum, 4, Add>(r, faces, *run, columns, values, rows); break;
-            case 3: sparse_run<Sum, 6, Add>(r, faces, *run, columns, values, rows); break;
-            case 4: sparse_run<Sum, 8, Add>(r, faces, *run, columns, values, rows); break;
-            case 5: sparse_run<Sum, 10, Add>(r, faces, *run, columns, values, rows); break;
-            default: sparse_run<Sum, 0, Add>(r, faces, *run, columns, values, rows); break;
+        if constexpr (Faces == 1) {
+            switch (run->count / 2) {
+                case 1: sparse_run<Sum, 2, Add>(r, faces, *run, columns, values, rows); continue;
+                case 2: sparse_run<Sum, 4, Add>(r, faces, *run, columns, values, rows); continue;
+                case 3: sparse_run<Sum, 6, Add>(r, faces, *run, columns, values, rows); continue;
+                case 4: sparse_run<Sum, 8, Add>(r, faces, *run, columns, values, rows); continue;
+                case 5: sparse_run<Sum, 10, Add>(r, faces, *run, columns, values, rows); continue;
+                default: break;
+            }
         }
+        sparse_run<Sum, 0, Add>(r, faces, *run, columns, values, rows);
     }
 }
 
 template <bool Add>
 inline void sparse_rows(const SparseArgs& a) {
-    // The rows of one face and of two with 8 or 16 features, then any.
     const int size = a.faces * a.channels;
+    // What one face has: its last layer's outputs, and features of the others.
     if (size == 8) return sparse_columns<SparseSum<1>, 1, Add>(a, 0);
-    if (size == 16 && a.faces == 1) return sparse_columns<SparseSum<2>, 1, Add>(a, 0);
-    if (size == 16) return sparse_columns<SparseSum<2>, 2, Add>(a, 0);
-    if (size == 32 && a.faces == 2) return sparse_columns<SparseSum<4>, 2, Add>(a, 0);
+    if constexpr (!Add)
+        if (size == 16 && a.faces == 1) return sparse_columns<SparseSum<2>, 1, Add>(a, 0);
     int at = 0;
     for (; at + 32 <= size; at += 32) sparse_columns<SparseSum<4>, 0, Add>(a, at);
     for (; at < size; at += 8) sparse_columns<SparseSum<1>, 0, Add>(a, at);

@@ -220,8 +220,8 @@ public:
     }
 
 private:
-    /// Faces decoded at a time: two share what a row costs, the terms of more leave the second cache.
-    static constexpr int kTogether = 2;
+    /// Faces decoded at a time. More would share what a row costs, and their terms leave the caches: no face is faster for it.
+    static constexpr int kTogether = 1;
     static constexpr int kMostLevels = 8;
     static constexpr int kColour = 4;  ///< where colours begin in a row of the last layer, after a vertex and a zero
     static constexpr int kRow = ChebConv::channels(kColour + 3);
