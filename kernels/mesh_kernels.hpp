@@ -15,6 +15,7 @@ namespace kernels {
 #if RETINAFACE_ISA_AVX512
 RETINAFACE_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
 namespace avx512 {
+#include "avx2/eights.hpp"
 #include "avx512/lanes.hpp"
 
 #include "avx512/columns.inl"
@@ -30,6 +31,7 @@ RETINAFACE_TARGET_END
 #if RETINAFACE_ISA_AVX2
 RETINAFACE_TARGET_BEGIN("avx2,fma")
 namespace avx2 {
+#include "avx2/eights.hpp"
 #include "avx2/lanes.hpp"
 
 #include "generic/columns.inl"

@@ -82,23 +82,6 @@ RETINAFACE_INLINE int compress(float* to, Vec v, unsigned bits) {
     return __builtin_popcount(bits);
 }
 
-/// Eight lanes.
-using Eight = Vec;
-RETINAFACE_INLINE Eight load_eight(const float* p) { return load(p); }
-RETINAFACE_INLINE void store_eight(float* p, Eight v) { store(p, v); }
-RETINAFACE_INLINE Eight zero_eight() { return zero(); }
-RETINAFACE_INLINE Eight fma_eight(float a, Eight b, Eight c) { return fma(broadcast(a), b, c); }
-RETINAFACE_INLINE Eight sub_eight(Eight a, Eight b) { return sub(a, b); }
-RETINAFACE_INLINE Eight positive_eight(Eight v) { return max(v, zero()); }
-/// Four factors, in each half.
-using Factors = Eight;
-RETINAFACE_INLINE Factors load_factors(const float* p) { return _mm256_broadcast_ps(reinterpret_cast<const __m128*>(p)); }
-/// One of them in every lane.
-template <int I>
-RETINAFACE_INLINE Eight spread(Factors factors) {
-    return _mm256_permute_ps(factors, 0x55 * I);
-}
-RETINAFACE_INLINE Eight fma_eight(Eight a, Eight b, Eight c) { return _mm256_fmadd_ps(a, b, c); }
 /// sum[v] += value * w[v], as accumulate() of vec.hpp.
 template <int V>
 RETINAFACE_INLINE void accumulate_eights(Eight* sum, float value, const Eight* w) {

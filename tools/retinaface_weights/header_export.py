@@ -1,8 +1,8 @@
 """A weights file inside a C++ header.
 
 The whole file is one string literal, in pieces a line: printable characters as they are, the other bytes as octal escapes.
-The text has 2.8 characters a byte, which compilers take as quickly as a shorter text to be decoded (0.07 s for a f16
-file); a program grows by the file alone and reads it where it lies.
+The text has 2.8 characters a byte, which compilers take quickly (0.1 to 0.2 s for a f16 file); a program grows by the file
+alone and reads it where it lies.
 """
 
 from __future__ import annotations

@@ -209,7 +209,9 @@ public:
         meshes_.resize(faces);
         for (std::size_t first = 0; first < faces; first += kTogether) {
             const auto count = static_cast<int>(std::min(faces - first, static_cast<std::size_t>(kTogether)));
-            decode_group(latents.data() + first * kLatent, count, first);
+            fully_connected(latents.data() + first * kLatent, count);
+            for (int face = 0; face < count; ++face)
+                decode_one(coarse_maps_.data() + face * coarse_map(), first + static_cast<std::size_t>(face));
         }
         for (std::size_t face = 0; face < faces; ++face)
             meshes_[face] = {{vertices_.data() + face * n, n}, {colours_.data() + face * n, n}};
@@ -220,8 +222,9 @@ public:
     }
 
 private:
-    /// Faces decoded at a time. More would share what a row costs, and their terms leave the caches: no face is faster for it.
-    static constexpr int kTogether = 1;
+    /// Faces for which the fully connected layer's weights are read once. The layers after it take one face after the other: several
+    /// would share what a row costs, and their terms leave the caches.
+    static constexpr int kTogether = ChebConv::kMostFaces;
     static constexpr int kMostLevels = 8;
     static constexpr int kColour = 4;  ///< where colours begin in a row of the last layer, after a vertex and a zero
     static constexpr int kRow = ChebConv::channels(kColour + 3);
@@ -272,10 +275,14 @@ private:
         }
     }
 
-    void fully_connected(const float* latents, int faces, float* y) const {
+    /// Floats of a face in coarse_maps_, to a 64-byte boundary.
+    std::ptrdiff_t coarse_map() const noexcept { return (std::ptrdiff_t{coarse_} * channels_ + 15) / 16 * 16; }
+
+    void fully_connected(const float* latents, int faces) {
         const int blocks = (coarse_ + block_ - 1) / block_, columns = block_ * channels_;
+        coarse_maps_.reserve(static_cast<std::size_t>(faces * coarse_map()));
         parallel_.bands(blocks, 1, [&](int begin, int end, int) {
-            alignas(64) float out[ChebConv::kMostFaces * 128];
+            alignas(64) float out[kTogether * 128];
             for (int b = begin; b < end; ++b) {
                 kernels::ChebDenseArgs a{};
                 a.t[0] = latents;
@@ -287,62 +294,55 @@ private:
                 a.channels_out = columns;
                 a.pixels = faces;
                 kernels_.dense(a);
-                for (int v = b * block_; v < (b + 1) * block_ && v < coarse_; ++v)
-                    for (int face = 0; face < faces; ++face)
-                        std::copy_n(out + face * columns + v % block_ * channels_, channels_,
-                                    y + (std::ptrdiff_t{v} * faces + face) * channels_);
+                const int first = b * block_, count = std::min(block_, coarse_ - first);
+                for (int face = 0; face < faces; ++face)
+                    std::copy_n(out + face * columns, count * channels_,
+                                coarse_maps_.data() + face * coarse_map() + std::ptrdiff_t{first} * channels_);
             }
         });
     }
 
-    void decode_group(const float* latents, int faces, std::size_t first) {
-        const auto size = [&](const ChebConv& layer) {
-            return static_cast<std::size_t>(layer.vertices()) * static_cast<std::size_t>(faces) *
-                   static_cast<std::size_t>(ChebConv::channels(layer.features_out()));
-        };
-        std::size_t map =
-                        static_cast<std::size_t>(coarse_) * static_cast<std::size_t>(faces) * static_cast<std::size_t>(channels_),
-                    scratch = 0;
+    void decode_one(const float* x, std::size_t face) {
+        std::size_t map = 0, scratch = 0;
         for (const ChebConv& layer : layers_) {
-            map = std::max(map, size(layer));
-            scratch = std::max(scratch, layer.scratch(faces, parallel_.threads()));
+            map = std::max(map, static_cast<std::size_t>(layer.vertices()) *
+                                    static_cast<std::size_t>(ChebConv::channels(layer.features_out())));
+            scratch = std::max(scratch, layer.scratch(1, parallel_.threads()));
         }
         maps_[0].reserve(map);
         maps_[1].reserve(map);
         scratch_.reserve(scratch);
-        fully_connected(latents, faces, maps_[0].data());
-        std::size_t current = 0;
-        for (std::size_t i = 0; i + 1 < layers_.size(); ++i, current = 1 - current)
-            layers_[i].run(maps_[current].data(), faces, maps_[1 - current].data(), scratch_.data(), parallel_);
+        std::size_t next = 0;
+        for (std::size_t i = 0; i + 1 < layers_.size(); ++i, next = 1 - next) {
+            layers_[i].run(x, 1, maps_[next].data(), scratch_.data(), parallel_);
+            x = maps_[next].data();
+        }
         // The last layer's rows become vertices and colours at once.
-        float* const rows = maps_[1 - current].data();
-        const std::ptrdiff_t group = std::ptrdiff_t{ChebConv::kGroup} * faces * kRow;
+        float* const rows = maps_[next].data();
+        constexpr std::ptrdiff_t kRows = std::ptrdiff_t{ChebConv::kGroup} * kRow;
         layers_.back().run(
-            maps_[current].data(), faces, scratch_.data(), parallel_, [&](int, int band) { return rows + band * group; },
-            [&](int begin, int count, const float* y) { finish(begin, count, y, faces, first); });
+            x, 1, scratch_.data(), parallel_, [&](int, int band) { return rows + band * kRows; },
+            [&](int begin, int count, const float* y) { finish(begin, count, y, face); });
     }
 
-    /// The mean is added to rows [begin, begin + count), `y` [count][faces][kRow], and they are stored.
-    void finish(int begin, int count, const float* y, int faces, std::size_t first) {
-        const auto n = static_cast<std::size_t>(vertices());
-        for (int face = 0; face < faces; ++face) {
-            const std::size_t at = ((first + static_cast<std::size_t>(face)) * n + static_cast<std::size_t>(begin)) * 3;
-            float *vertex = vertices_.data() + at, *colour = colours_.data() + at;
-            const float *in = y + face * kRow, *mean = mean_.data() + std::ptrdiff_t{begin} * kRow;
-            const auto store = [&](auto numbers) {
-                float sum[kRow];
-                for (int c = 0; c < kRow; ++c) sum[c] = in[c] + mean[c];
-                std::copy_n(sum, +numbers, vertex);
-                std::copy_n(sum + kColour, +numbers, colour);
-                vertex += 3;
-                colour += 3;
-                mean += kRow;
-                in += faces * kRow;
-            };
-            // Fours are one store each; the fourth is overwritten by the next row.
-            for (int i = 0; i + 1 < count; ++i) store(std::integral_constant<int, 4>{});
-            store(std::integral_constant<int, 3>{});
-        }
+    /// The mean is added to rows [begin, begin + count), `y` [count][kRow], and they are stored.
+    void finish(int begin, int count, const float* y, std::size_t face) {
+        const std::size_t at = (face * static_cast<std::size_t>(vertices()) + static_cast<std::size_t>(begin)) * 3;
+        float *vertex = vertices_.data() + at, *colour = colours_.data() + at;
+        const float *in = y, *mean = mean_.data() + std::ptrdiff_t{begin} * kRow;
+        const auto store = [&](auto numbers) {
+            float sum[kRow];
+            for (int c = 0; c < kRow; ++c) sum[c] = in[c] + mean[c];
+            std::copy_n(sum, +numbers, vertex);
+            std::copy_n(sum + kColour, +numbers, colour);
+            vertex += 3;
+            colour += 3;
+            mean += kRow;
+            in += kRow;
+        };
+        // Fours are one store each; the fourth is overwritten by the next row.
+        for (int i = 0; i + 1 < count; ++i) store(std::integral_constant<int, 4>{});
+        store(std::integral_constant<int, 3>{});
     }
 
     Isa isa_;
@@ -355,7 +355,7 @@ private:
     std::vector<float> five_mean_, five_basis_;
     std::vector<std::int32_t> triangles_, landmarks_;
 
-    detail::AlignedBuffer maps_[2], scratch_;
+    detail::AlignedBuffer coarse_maps_, maps_[2], scratch_;
     std::vector<float> vertices_, colours_;
     std::vector<DecodedMesh> meshes_;
 };
