@@ -9,11 +9,13 @@ RETINAFACE_INLINE Eight fma_eight(float a, Eight b, Eight c) { return _mm256_fma
 RETINAFACE_INLINE Eight sub_eight(Eight a, Eight b) { return _mm256_sub_ps(a, b); }
 RETINAFACE_INLINE Eight positive_eight(Eight v) { return _mm256_max_ps(v, _mm256_setzero_ps()); }
 /// Four factors, in each half.
-using Factors = Eight;
-RETINAFACE_INLINE Factors load_factors(const float* p) { return _mm256_broadcast_ps(reinterpret_cast<const __m128*>(p)); }
+using FourFactors = Eight;
+RETINAFACE_INLINE FourFactors load_four_factors(const float* p) {
+    return _mm256_broadcast_ps(reinterpret_cast<const __m128*>(p));
+}
 /// One of them in every lane.
 template <int I>
-RETINAFACE_INLINE Eight spread(Factors factors) {
+RETINAFACE_INLINE Eight spread(FourFactors factors) {
     return _mm256_permute_ps(factors, 0x55 * I);
 }
 RETINAFACE_INLINE Eight fma_eight(Eight a, Eight b, Eight c) { return _mm256_fmadd_ps(a, b, c); }

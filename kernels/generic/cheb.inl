@@ -1,31 +1,6 @@
 // Chebyshev convolutions on meshes: sparse products a row at a time, vectors over features and faces, and the dense products of all terms at
 // once. Every output is summed in one order, whatever the vector, the rows of a call and the faces.
 
-/// 8 N floats of a row, in eights whatever the set's widest vector: processors that load two eights a cycle load one vector of sixteen, and
-/// factors are broadcast from registers, since loads are what these sums wait for.
-template <int N>
-struct SparseSum {
-    static constexpr int kFloats = 8 * N;
-    Eight sum[std::size_t{N}];
-    RETINAFACE_INLINE SparseSum() {
-        RETINAFACE_UNROLL
-        for (int i = 0; i < N; ++i) sum[i] = zero_eight();
-    }
-    template <class Factor>
-    RETINAFACE_INLINE void accumulate(Factor factor, const float* x) {
-        RETINAFACE_UNROLL
-        for (int i = 0; i < N; ++i) sum[i] = fma_eight(factor, load_eight(x + 8 * i), sum[i]);
-    }
-    template <bool Add>
-    RETINAFACE_INLINE void finish(float scale, const float* add, const float* before, float* y) const {
-        RETINAFACE_UNROLL
-        for (int i = 0; i < N; ++i) {
-            const Eight first = Add ? load_eight(add + 8 * i) : zero_eight();
-            store_eight(y + 8 * i, sub_eight(fma_eight(scale, sum[i], first), load_eight(before + 8 * i)));
-        }
-    }
-};
-
 /// Where rows are: `before` zeros where there is none, so that rows need not ask. All of it is in variables of the loops' own, which stores
 /// cannot change.
 struct SparseRows {
@@ -35,23 +10,24 @@ struct SparseRows {
     float scale;
 };
 
-/// Adds the products of a row of as many entries as E says. Factors come in fours, the last ones not beyond the row.
+/// Adds the products of a row of as many entries as E says. Loads are what these sums wait for: factors come in fours, the last ones not
+/// beyond the row, and are spread from registers, columns two a word.
 template <class Sum, int... E>
 RETINAFACE_INLINE void sparse_row(Sum& sum, const std::uint64_t* columns, const float* values, const float* x,
                                   std::ptrdiff_t faces, std::integer_sequence<int, E...>) {
     constexpr int kCount = sizeof...(E), kLast = kCount > 4 ? kCount - 4 : 0;
-    Factors factors[std::size_t{(kCount + 3) / 4}];
+    typename Sum::Factors factors[std::size_t{(kCount + 3) / 4}];
     RETINAFACE_UNROLL
-    for (int i = 0; i < (kCount + 3) / 4; ++i) factors[i] = load_factors(values + (4 * i < kLast ? 4 * i : kLast));
+    for (int i = 0; i < (kCount + 3) / 4; ++i) factors[i] = Sum::load_factors(values + (4 * i < kLast ? 4 * i : kLast));
     std::uint64_t pairs[std::size_t{kCount / 2}];
     RETINAFACE_UNROLL
     for (int i = 0; i < kCount / 2; ++i) pairs[i] = columns[i];
-    (sum.accumulate(spread<E - (E / 4 * 4 < kLast ? E / 4 * 4 : kLast)>(factors[E / 4]),
-                    x + SparseView::column<E % 2>(pairs[E / 2]) * faces),
+    (sum.template accumulate<E - (E / 4 * 4 < kLast ? E / 4 * 4 : kLast)>(factors[E / 4],
+                                                                          x + SparseView::column<E % 2>(pairs[E / 2]) * faces),
      ...);
 }
 
-/// kFloats of each of a run's rows; columns, values and rows are moved behind them. Count: entries of a row, 0: any.
+/// A Sum's floats of each of a run's rows; columns, values and rows are moved behind them. Count: entries of a row, 0: any.
 template <class Sum, int Count, bool Add>
 RETINAFACE_INLINE void sparse_run(const SparseRows a, std::ptrdiff_t faces, const SparseView::Run run,
                                   const std::uint64_t*& columns, const float*& values, const std::int32_t*& rows) {
@@ -60,7 +36,7 @@ RETINAFACE_INLINE void sparse_run(const SparseRows a, std::ptrdiff_t faces, cons
     const float* value = values;
     const std::int32_t* row = rows;
     for (const std::int32_t* const end = row + run.rows; row != end; ++row, pair += count / 2, value += count) {
-        Sum sum;
+        Sum sum = Sum::none();
         if constexpr (Count > 0) {
             sparse_row(sum, pair, value, a.x, faces, std::make_integer_sequence<int, Count>{});
         } else {
@@ -70,17 +46,18 @@ RETINAFACE_INLINE void sparse_run(const SparseRows a, std::ptrdiff_t faces, cons
             }
         }
         const std::ptrdiff_t place = *row * faces;
-        sum.template finish<Add>(a.scale, a.add + (Add ? place : 0), a.before + (place & a.before_mask), a.y + place);
+        sum.recur(Add ? Sum::load(a.add + place) : Sum::none(), a.scale, Sum::load(a.before + (place & a.before_mask)))
+            .store(a.y + place);
     }
     columns = pair;
     values = value;
     rows = row;
 }
 
-/// kFloats of each row from `at` on. Faces 0: a.faces. Add: a.add is there.
+/// A Sum's floats of each row from `at` on. Faces 0: a.faces. Add: a.add is there.
 template <class Sum, int Faces, bool Add>
 inline void sparse_columns(const SparseArgs& a, int at) {
-    alignas(64) static const float none[Sum::kFloats] = {};
+    alignas(64) static const float none[32] = {};
     const std::ptrdiff_t faces = Faces > 0 ? Faces : a.faces;
     const SparseRows r{a.x + at, Add ? a.add + at : none,      a.before != nullptr ? a.before + at : none,
                        a.y + at, a.before != nullptr ? -1 : 0, a.scale};
@@ -107,12 +84,12 @@ template <bool Add>
 inline void sparse_rows(const SparseArgs& a) {
     const int size = a.faces * a.channels;
     // What one face has: its last layer's outputs, and features of the others.
-    if (size == 8) return sparse_columns<SparseSum<1>, 1, Add>(a, 0);
+    if (size == 8) return sparse_columns<Columns<8>, 1, Add>(a, 0);
     if constexpr (!Add)
-        if (size == 16 && a.faces == 1) return sparse_columns<SparseSum<2>, 1, Add>(a, 0);
+        if (size == 16 && a.faces == 1) return sparse_columns<Columns<16>, 1, Add>(a, 0);
     int at = 0;
-    for (; at + 32 <= size; at += 32) sparse_columns<SparseSum<4>, 0, Add>(a, at);
-    for (; at < size; at += 8) sparse_columns<SparseSum<1>, 0, Add>(a, at);
+    for (; at + 32 <= size; at += 32) sparse_columns<Columns<32>, 0, Add>(a, at);
+    for (; at < size; at += 8) sparse_columns<Columns<8>, 0, Add>(a, at);
 }
 
 inline void sparse(const SparseArgs& a) { a.add != nullptr ? sparse_rows<true>(a) : sparse_rows<false>(a); }
@@ -133,9 +110,10 @@ RETINAFACE_INLINE void cheb_tile(const ChebTile& d, std::ptrdiff_t pixel, int co
     RETINAFACE_UNROLL
     for (int p = 0; p < P; ++p) sum[p] = begin;
     // Three rows a base pointer: base, base + stride, base + 2 stride are addressing modes.
-    constexpr int kBases = (P + 2) / 3;
+    constexpr int kBases = (P + 2) / 3, kPanel = N < 16 ? N : 16;
     const std::ptrdiff_t stride = d.channels;
-    const float* weights = d.weights + std::ptrdiff_t{column} * d.terms * stride;
+    const std::ptrdiff_t panel = std::ptrdiff_t{d.terms} * stride * 16;
+    const float* weights = d.weights + column / 16 * panel;
     for (int k = 0; k < d.terms; ++k) {
         const float* base[std::size_t{kBases}];
         RETINAFACE_UNROLL
@@ -143,13 +121,13 @@ RETINAFACE_INLINE void cheb_tile(const ChebTile& d, std::ptrdiff_t pixel, int co
         for (int block = 0; block < d.channels; block += 8) {
             RETINAFACE_UNROLL
             for (int f = 0; f < 8; ++f) {
-                const Columns<N> w = Columns<N>::load(weights + f * N);
+                const Columns<N> w = Columns<N>::load_panels(weights + f * kPanel, panel);
                 RETINAFACE_UNROLL
                 for (int p = 0; p < P; ++p) sum[p].accumulate(base[p / 3] + p % 3 * stride + f, w);
             }
             RETINAFACE_UNROLL
             for (int g = 0; g < kBases; ++g) base[g] += 8;
-            weights += 8 * N;
+            weights += 8 * kPanel;
         }
     }
     RETINAFACE_UNROLL
@@ -157,7 +135,7 @@ RETINAFACE_INLINE void cheb_tile(const ChebTile& d, std::ptrdiff_t pixel, int co
 }
 
 template <int N, class Finish>
-inline void cheb_panel(const ChebTile& d, int pixels, int column, Finish&& finish) {
+inline void cheb_panels(const ChebTile& d, int pixels, int column, Finish&& finish) {
     constexpr int kRows = Columns<N>::kRows;
     int pixel = 0;
     for (; pixel + kRows <= pixels; pixel += kRows) cheb_tile<kRows, N>(d, pixel, column, finish);
@@ -167,8 +145,10 @@ inline void cheb_panel(const ChebTile& d, int pixels, int column, Finish&& finis
 template <class Finish>
 RETINAFACE_INLINE void cheb_columns(const ChebTile& d, int pixels, int columns, Finish&& finish) {
     int column = 0;
-    for (; column + 16 <= columns; column += 16) cheb_panel<16>(d, pixels, column, finish);
-    if (column < columns) cheb_panel<8>(d, pixels, column, finish);
+    if constexpr (kMostColumns > 16)
+        for (; column + kMostColumns <= columns; column += kMostColumns) cheb_panels<kMostColumns>(d, pixels, column, finish);
+    for (; column + 16 <= columns; column += 16) cheb_panels<16>(d, pixels, column, finish);
+    if (column < columns) cheb_panels<8>(d, pixels, column, finish);
 }
 
 inline void cheb_dense(const ChebDenseArgs& a) {

@@ -67,11 +67,11 @@ RETINAFACE_INLINE Eight fma_eight(float a, Eight b, Eight c) {
 RETINAFACE_INLINE Eight sub_eight(Eight a, Eight b) { return {sub(a.low, b.low), sub(a.high, b.high)}; }
 RETINAFACE_INLINE Eight positive_eight(Eight v) { return {max(v.low, zero()), max(v.high, zero())}; }
 /// Four factors.
-using Factors = Vec;
-RETINAFACE_INLINE Factors load_factors(const float* p) { return load(p); }
+using FourFactors = Vec;
+RETINAFACE_INLINE FourFactors load_four_factors(const float* p) { return load(p); }
 /// One of them in every lane.
 template <int I>
-RETINAFACE_INLINE Vec spread(Factors factors) {
+RETINAFACE_INLINE Vec spread(FourFactors factors) {
     return vdupq_laneq_f32(factors, I);
 }
 RETINAFACE_INLINE Eight fma_eight(Vec a, Eight b, Eight c) { return {fma(a, b.low, c.low), fma(a, b.high, c.high)}; }

@@ -139,10 +139,10 @@ RETINAFACE_INLINE Eight positive_eight(Eight v) {
     return v;
 }
 /// Four factors, where they are.
-using Factors = const float*;
-RETINAFACE_INLINE Factors load_factors(const float* p) { return p; }
+using FourFactors = const float*;
+RETINAFACE_INLINE FourFactors load_four_factors(const float* p) { return p; }
 template <int I>
-RETINAFACE_INLINE float spread(Factors factors) {
+RETINAFACE_INLINE float spread(FourFactors factors) {
     return factors[I];
 }
 /// sum[v] += value * w[v], as accumulate() of vec.hpp.
