@@ -3,7 +3,7 @@
 // loads beside. Sparse products spread factors from a register: processors whose vector of sixteen takes two load ports then load no
 // more than in eights, with half of the instructions.
 
-constexpr int kMostColumns = 48;
+constexpr int kMostColumns = 48;  // eight rows of three registers: a factor is loaded once for three multiply-adds
 
 template <int N>
 struct Columns {

@@ -11,7 +11,7 @@ struct SparseRows {
 };
 
 /// Adds the products of a row of as many entries as E says. Loads are what these sums wait for: factors come in fours, the last ones not
-/// beyond the row, and are spread from registers, columns two a word.
+/// beyond the row, and are spread from registers.
 template <class Sum, int... E>
 RETINAFACE_INLINE void sparse_row(Sum& sum, const std::uint64_t* columns, const float* values, const float* x,
                                   std::ptrdiff_t faces, std::integer_sequence<int, E...>) {
@@ -57,7 +57,7 @@ RETINAFACE_INLINE void sparse_run(const SparseRows a, std::ptrdiff_t faces, cons
 /// A Sum's floats of each row from `at` on. Faces 0: a.faces. Add: a.add is there.
 template <class Sum, int Faces, bool Add>
 inline void sparse_columns(const SparseArgs& a, int at) {
-    alignas(64) static const float none[32] = {};
+    alignas(64) static const float none[32] = {};  // the widest Sum's
     const std::ptrdiff_t faces = Faces > 0 ? Faces : a.faces;
     const SparseRows r{a.x + at, Add ? a.add + at : none,      a.before != nullptr ? a.before + at : none,
                        a.y + at, a.before != nullptr ? -1 : 0, a.scale};

@@ -1,6 +1,6 @@
 // N floats of a row, in eights of lanes: columns of dense products (8 or 16), features of sparse ones (8, 16 or 32).
 
-/// Of a tile of dense products.
+/// The most columns of a tile of dense products.
 constexpr int kMostColumns = 16;
 
 template <int N>
