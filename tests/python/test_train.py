@@ -159,6 +159,32 @@ def test_network_has_the_layers_of_its_description() -> None:
         "class": (2, count, 2), "box": (2, count, 4), "landmark": (2, count, 10)}
 
 
+def test_norms_that_keep_their_statistics_are_folded() -> None:
+    """The same outputs and gradients as of the convolution and the BatchNorm one after the other."""
+    torch.manual_seed(1)
+    image = torch.randn(2, 3, 65, 64)
+    network = model.Network().double()
+    for block in network.modules():
+        if isinstance(block, model.ConvNorm):
+            for value in (block.norm.weight, block.norm.running_var):
+                torch.nn.init.uniform_(value, 0.5, 1.5)
+            torch.nn.init.normal_(block.norm.bias)
+            torch.nn.init.normal_(block.norm.running_mean)
+    found = []
+    for apart in (False, True):
+        network.eval()
+        if apart:
+            for block in network.modules():
+                if isinstance(block, model.ConvNorm):
+                    block.training = True  # its norm's is False
+        outputs = network(image.double())
+        network.zero_grad()
+        sum(value.square().mean() for value in outputs.values()).backward()
+        found.append([*outputs.values(), *(p.grad.clone() for p in network.parameters())])
+    for one, other in zip(*found):
+        torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-9)
+
+
 @pytest.mark.skipif(not (SHARED / "golden").is_dir(), reason=f"no reference outputs: {SHARED} is absent")
 @pytest.mark.parametrize("name", ["tiny", "vga"])
 def test_official_weights_reproduce_their_outputs(name: str) -> None:
@@ -439,7 +465,7 @@ def test_class_loss_by_hand() -> None:
         return math.log1p(math.exp(x))
 
     expected = 2 * (0.8 * softplus(-1) + 0.2 * softplus(1)) + 3 * softplus(2)
-    found = losses.class_loss(logits, label, certainty, weight, recipe.Loss(negatives=1))
+    found = losses.class_loss(logits, label, certainty, weight, torch.ones(1, 1), recipe.Loss(negatives=1))
     assert float(found) == pytest.approx(expected, rel=1e-5)
 
 
@@ -453,6 +479,26 @@ def test_photographs_without_a_face_weigh_more() -> None:
     target["negative"][1] = True
     _, parts = losses.multi_task_loss(outputs, target, options)
     assert float(parts["class"]) == pytest.approx((5 + 5 * 12) * math.log(2), rel=1e-5)
+
+
+def test_a_crowd_weighs_less_than_its_faces_would() -> None:
+    """Two pictures, of one positive anchor and of four, of which boxes and classes are off by other amounts."""
+    outputs = {name: torch.zeros(2, 5, n) for name, n in (("class", 2), ("box", 4), ("landmark", 10))}
+    outputs["class"][0, :, 1], outputs["class"][1, :, 1] = 1.0, -1.0
+    target = loss_target(5)
+    target["label"][0, 0], target["label"][1, :4] = 1, 1
+    target["box"][1] = 1.0  # off by 1 - beta / 2 each
+
+    def softplus(x: float) -> float:
+        return math.log1p(math.exp(x))
+
+    for power, share in ((0.0, 1.0), (0.5, 1 / math.sqrt(2)), (1.0, 0.5)):
+        options = recipe.Loss(negatives=9, crowd_power=power, crowd_anchors=2, box_beta=0.2)
+        _, parts = losses.multi_task_loss(outputs, target, options)
+        total = 1 + 4 * share
+        assert float(parts["box"]) == pytest.approx(4 * share / total * 4 * 0.9)
+        one, four = softplus(-1) + 4 * softplus(1), 4 * softplus(1) + softplus(-1)
+        assert float(parts["class"]) == pytest.approx((one + share * four) / total, rel=1e-5)
 
 
 def test_overlap_loss_is_that_of_the_decoded_boxes() -> None:

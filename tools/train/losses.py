@@ -13,23 +13,29 @@ Outputs = dict[str, Tensor]
 """Raw outputs: class [B, N, 2], box [B, N, 4] and landmark [B, N, 10]."""
 
 
-def class_loss(logits: Tensor, label: Tensor, certainty: Tensor, weight: Tensor, options: Loss) -> Tensor:
+def crowd_shares(positive: Tensor, options: Loss) -> Tensor:
+    """What an anchor of each picture counts, [B, 1], by the picture's positive anchors, `positive` [B, N] bool."""
+    return (positive.sum(dim=1, keepdim=True) / options.crowd_anchors).clamp(min=1) ** -options.crowd_power
+
+
+def class_loss(logits: Tensor, label: Tensor, certainty: Tensor, weight: Tensor, share: Tensor, options: Loss) -> Tensor:
     """Scalar class loss: softmax cross-entropy with hard-negative mining.
 
-    logits [B, N, 2]; label [B, N] (1, 0 or negative: ignored); certainty [B, N] that a positive's face is one; the share
-    of every anchor is multiplied by `weight` [B, N].
+    logits [B, N, 2]; label [B, N] (1, 0 or negative: ignored); certainty [B, N] that a positive's face is one; every
+    anchor's part is multiplied by `weight` [B, N] and `share` [B, 1], their sum divided by the shares of the positives.
     """
     logarithm = F.log_softmax(logits.flatten(0, 1), dim=1)
     label = label.flatten()
     positive = label == 1
+    share = share.expand_as(weight).flatten()
     count = positive.sum().clamp(min=1)
     target = torch.where(positive, certainty.flatten(), 0.0)
     loss = -(target * logarithm[:, 1] + (1 - target) * logarithm[:, 0])
     background = loss.detach().masked_fill(label != 0, -1.0)
     mined = min(int(options.negatives * int(count)), int((label == 0).sum()))
     hardest = background.topk(mined).indices
-    loss = loss * weight.flatten()
-    return (loss[positive].sum() + loss[hardest].sum()) / count
+    loss = loss * weight.flatten() * share
+    return (loss[positive].sum() + loss[hardest].sum()) / share[positive].sum().clamp(min=1)
 
 
 def regression_loss(values: Tensor, target: Tensor, weight: Tensor, beta: float) -> Tensor:
@@ -65,10 +71,12 @@ def multi_task_loss(outputs: Outputs, target: dict[str, Tensor], options: Loss) 
     label, weight = target["label"], target["weight"]
     positive = label == 1
     class_weight = torch.where(target["negative"][:, None], options.negative_weight, weight.clamp(min=1))
+    share = crowd_shares(positive, options)
     marked = positive & target["has_landmark"]
-    landmark_weight = weight**options.landmark_size_power * target["centred"] ** options.landmark_centred_power
+    landmark_weight = share * weight**options.landmark_size_power * target["centred"] ** options.landmark_centred_power
+    weight = share * weight
     parts = {
-        "class": class_loss(outputs["class"].float(), label, target["certainty"], class_weight, options),
+        "class": class_loss(outputs["class"].float(), label, target["certainty"], class_weight, share, options),
         "box": regression_loss(boxes[positive], target["box"][positive], weight[positive], options.box_beta),
         "overlap": overlap_loss(boxes[positive], target["box"][positive], weight[positive]),
         "landmark": regression_loss(

@@ -27,7 +27,8 @@ class ConvNorm(nn.Module):
     """Convolution without bias, BatchNorm and, unless `slope` is None, LeakyReLU.
 
     A strided depthwise convolution is run at stride 1 and thinned out, which is the same function: PyTorch's backward pass of the
-    strided one in bfloat16 on a CPU is a plain loop, a quarter of a step's time for four of the layers.
+    strided one in bfloat16 on a CPU is a plain loop, a quarter of a step's time for four of the layers. A BatchNorm that keeps its
+    statistics is run folded into the convolution: the same function and gradients in a sixth less time.
     """
 
     def __init__(self, layer: Conv) -> None:
@@ -39,11 +40,20 @@ class ConvNorm(nn.Module):
         self.slope = layer.slope
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.conv(x)
-        if self.keep_every > 1:
-            x = x[:, :, :: self.keep_every, :: self.keep_every].contiguous(memory_format=torch.channels_last)
-        x = self.norm(x)
-        return x if self.slope is None else F.leaky_relu(x, self.slope, inplace=True)
+        if self.training:
+            x = self.norm(self.thin(self.conv(x)))
+        else:
+            scale = self.norm.weight * torch.rsqrt(self.norm.running_var + self.norm.eps)
+            bias = self.norm.bias - self.norm.running_mean * scale
+            x = self.thin(F.conv2d(x, self.conv.weight * scale[:, None, None, None], bias, self.conv.stride, self.conv.padding,
+                                   groups=self.conv.groups))
+        return x if self.slope is None else F.leaky_relu(x, self.slope)
+
+    def thin(self, x: Tensor) -> Tensor:
+        """Every second row and column where the stride was left to it."""
+        if self.keep_every == 1:
+            return x
+        return x[:, :, :: self.keep_every, :: self.keep_every].contiguous(memory_format=torch.channels_last)
 
 
 def is_head(layer: Conv) -> bool:
@@ -148,8 +158,9 @@ def restore_norms(model: Network, image: Tensor) -> None:
     Every filter gets the root mean square `TRAINED_FILTER`, without which AdamW's steps would be of any size beside it, and every
     BatchNorm the statistics that its input has on `image` [B, 3, H, W].
     """
-    def measure(norm: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
-        mean, variance = inputs[0].mean((0, 2, 3)), inputs[0].var((0, 2, 3), unbiased=False)
+    def measure(block: ConvNorm, inputs: tuple[Tensor]) -> None:
+        norm, x = block.norm, block.thin(block.conv(inputs[0]))
+        mean, variance = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
         slope = norm.weight / torch.sqrt(norm.running_var + norm.eps)
         norm.bias += slope * (mean - norm.running_mean)
         norm.weight.copy_(slope * torch.sqrt(variance + norm.eps))
@@ -162,7 +173,7 @@ def restore_norms(model: Network, image: Tensor) -> None:
         block.conv.weight *= factor[:, None, None, None]
         block.norm.weight /= factor
         block.norm.running_mean *= factor
-        hooks.append(block.norm.register_forward_pre_hook(measure))
+        hooks.append(block.register_forward_pre_hook(measure))
     model.eval()(image)
     for hook in hooks:
         hook.remove()

@@ -111,6 +111,10 @@ class Loss:
     negative_weight: float = 12.0
     """Weight in the class loss of a photograph without a face: among thousands of mined negatives beside faces, a dog taken
     for a face would hardly count."""
+    crowd_power: float = 0.0
+    """A crop of more than `crowd_anchors` positive anchors weighs, whole, their number to 1 minus this power: with 0, a crop of
+    a hundred faces counts a hundred times as much as a portrait, with 1 as much as any."""
+    crowd_anchors: float = 12.0
     box_beta: float = 0.3
     landmark_beta: float = 0.2
     """Where smooth-L1 turns from quadratic to linear, in units of 0.1 anchor sizes. Below 1, the loss keeps pulling at
