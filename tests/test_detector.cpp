@@ -791,6 +791,8 @@ TEST_CASE("weights that do not fit the network are refused") {
         {"scalar", mismatch, reshape("context.p4.conv7_2.bias", {}), "'context.p4.conv7_2.bias': expected shape [16], found []"},
         {"bytes for floats", mismatch, bytes, "'fpn.p3.lateral.bias': expected F32 or F16, found U8"},
         {"extra tensor", mismatch, extra, "'backbone.block14.depthwise.weight' does not belong to architecture mobilenet025"},
+        {"self-test without an image", mismatch, remove("selftest.image.2"),
+         "'selftest.class.2' is of no self-test: expected selftest.image.2"},
         {"self-test without outputs", mismatch, remove("selftest.box"), "'selftest.box': expected F32 beside selftest.image"},
         {"self-test of another form", mismatch,
          [](EditableWeights& w) {

@@ -154,6 +154,13 @@ TEST_CASE("the paper's network: every raw output is PyTorch's, the dense branch'
     options.score_threshold = 0.5f;
     const PaperDetector detector(weights, options);
     const Weights& expected = golden("paper");
+    Result<PaperDetector> made = PaperDetector::create(weights, options);
+    REQUIRE(made);
+    static_assert(noexcept(PaperDetector::create(weights, options)));
+    static_assert(noexcept(made->try_detect_dense({})));
+    CHECK(made->try_detect_dense({}).error().code() == ErrorCode::invalid_argument);
+    CHECK(made->try_detect_dense(picture(expected, "65x33")).value().size() ==
+          detector.detect_dense(picture(expected, "65x33")).size());
     const std::vector<DenseFace> faces = detector.detect_dense(picture(expected, "65x33"));
     const std::vector<Face> plain = detector.detect(picture(expected, "65x33"));
     REQUIRE(faces.size() == plain.size());

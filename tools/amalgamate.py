@@ -6,7 +6,7 @@
 HEADER is a path under include/ (default: retinaface.hpp; add retinaface/opencv.hpp or retinaface/eigen.hpp to have those bridges
 inside).  --no-weights leaves the embedded weights out and defines RETINAFACE_NO_DEFAULT_WEIGHTS.
 
-What comes out is the same sequence of tokens for the compiler as the folders (tests/python/test_amalgamate.py compares them):
+What comes out is the same sequence of tokens for the compiler as the folders (tests/doors/test_single_header.py compares them):
 
 - A file with `#pragma once` is written where it is met first.  Where that place lies inside a condition that does not hold at a
   later place, it is written there again, and a macro keeps the two apart.

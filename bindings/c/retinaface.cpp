@@ -1,5 +1,4 @@
 // The C interface on top of the C++ library. Everything that may throw runs inside guarded().
-#define RETINAFACE_C_BUILD
 #include "retinaface.h"
 
 #include <algorithm>

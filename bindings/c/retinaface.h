@@ -24,13 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(_WIN32) && defined(RETINAFACE_SHARED)
-#if defined(RETINAFACE_C_BUILD)
-#define RETINAFACE_API __declspec(dllexport)
-#else
-#define RETINAFACE_API __declspec(dllimport)
-#endif
-#elif defined(__GNUC__)
+#if defined(__GNUC__)
 #define RETINAFACE_API __attribute__((visibility("default")))
 #else
 #define RETINAFACE_API

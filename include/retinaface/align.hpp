@@ -173,8 +173,8 @@ public:
 
     const AlignTemplate& crop_template() const noexcept { return template_; }
 
-    /// The crop of a face whose landmarks are in pixels of `image` (turned by `rotation`, as detect() was told). Throws Error
-    /// (invalid_argument): an invalid image; landmarks that coincide, are not finite or resemble no face.
+    /// The crop of a face whose landmarks are in pixels of `image` (turned by `rotation`, as detect() was told; not `automatic`:
+    /// Workspace::rotation() says which it was). Throws Error (invalid_argument): an invalid image or rotation; landmarks that coincide, are not finite or resemble no face.
     AlignedCrop crop(const ImageView& image, const std::array<Point, 5>& landmarks, Rotation rotation = Rotation::none) {
         return crop_of(image, landmarks, rotation).value();
     }
@@ -183,8 +183,8 @@ public:
         return detail::as_result([&] { return crop_of(image, landmarks, rotation); });
     }
 
-    /// The crop that a given similarity (from the turned image's pixels to the crop's) shows. Throws Error (invalid_argument): an invalid
-    /// image; a similarity that shrinks or enlarges beyond measure, or shows a place far from the image.
+    /// The crop that a given similarity (from the turned image's pixels to the crop's) shows; `rotation` as of crop(). Throws Error (invalid_argument): an
+    /// invalid image or rotation; a similarity that shrinks or enlarges beyond measure, or shows a place far from the image.
     AlignedCrop warp(const ImageView& image, const Similarity& to_crop, Rotation rotation = Rotation::none) {
         return warp_of(image, to_crop, rotation).value();
     }

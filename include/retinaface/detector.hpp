@@ -106,7 +106,8 @@ public:
     /// What the mesh head says of the faces that lie in a workspace.
     Span<const MeshCorrection> mesh_corrections(Workspace& w) const {
         w.corrections_.assign(w.found_, MeshCorrection());
-        if (w.looked_once_)
+        // A workspace that was moved from has no anchors.
+        if (w.looked_once_ && w.after_.anchors().size() == w.found_)
             for (std::size_t i = 0; i < w.found_; ++i)
                 if (!w.inference_.mesh(*network_, w.after_.anchors()[i], w.corrections_[i])) break;
         return w.corrections_;

@@ -1,4 +1,5 @@
-// Errors. Every function that can fail has a throwing form (throws Error) and a noexcept form (returns Result).
+// Errors. Every function that can fail has a throwing form (throws Error; std::bad_alloc for memory that cannot be had; what an Executor
+// throws comes out as it is) and a noexcept form (returns Result).
 //
 // Compiled without exceptions (-fno-exceptions) the noexcept forms are the interface. A throwing form that fails then prints its
 // message and ends the program, and so does memory that cannot be had.

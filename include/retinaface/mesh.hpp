@@ -1,5 +1,5 @@
 // The dense branch: mesh decoder, camera, light, rasteriser, and a mesh and a pose for every face of any detector. Not part of
-// retinaface.hpp: only who includes it pays for it (its weights are 2.5 MB of text). docs/mesh.md.
+// retinaface.hpp: only who includes it pays for it (its weights are 4.8 MB of text). docs/mesh.md.
 //
 //   retinaface::MeshEstimator estimator = retinaface::default_mesh_estimator();
 //   for (const retinaface::Face& face : detector.detect(image)) {

@@ -27,7 +27,14 @@ struct DenseFace {
 /// The paper's network: ResNet-152, five levels (anchors from 16 pixels on, every 4 pixels), deformable convolution.
 class PaperDetector : public BasicDetector<models::ResNet152Deformable> {
 public:
-    using BasicDetector::BasicDetector;
+    explicit PaperDetector(const Weights& weights, const Options& options = {}) : BasicDetector(weights, options) {}
+    static Result<PaperDetector> create(const Weights& weights, const Options& options = {}) noexcept {
+        return detail::as_result([&]() -> Result<PaperDetector> {
+            Result<BasicDetector> made = BasicDetector::create(weights, options);
+            if (!made) return made.error();
+            return PaperDetector(*std::move(made));
+        });
+    }
 
     /// Faces as detect() gives them, with the dense branch's outputs, which are computed for these faces alone. Throws Error
     /// (invalid_argument) where the options ask for several looks or voting.
@@ -37,6 +44,8 @@ public:
     }
 
 private:
+    explicit PaperDetector(BasicDetector made) noexcept : BasicDetector(std::move(made)) {}
+
     Result<std::vector<DenseFace>> dense_faces(const ImageView& image) const {
         std::vector<float> values;
         const Result<std::vector<Face>> faces = engine().detect_dense(image, values);

@@ -1,6 +1,7 @@
 // The self-test that travels in a weights file: images, and every raw output that the file's author got for them.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <utility>
@@ -24,15 +25,22 @@ namespace detail {
 /// One image of it.
 class SelfTestCase {
 public:
-    /// The cases of a file. Error (mismatch) for one that is not whole.
+    /// The cases of a file. Error (mismatch) for one that is not whole, and for a tensor that is of none.
     static Result<std::vector<SelfTestCase>> all(const Weights& weights) {
         std::vector<SelfTestCase> cases;
-        for (std::string suffix; weights.find("selftest.image" + suffix) != nullptr;
-             suffix = "." + std::to_string(cases.size() + 1)) {
+        for (std::string suffix; weights.find(kImage + suffix) != nullptr; suffix = "." + std::to_string(cases.size() + 1)) {
             Result<SelfTestCase> one = load(weights, suffix);
             if (!one) return one.error();
             cases.push_back(*std::move(one));
         }
+        const auto known = [&](const std::string& tensor) {
+            return std::any_of(cases.begin(), cases.end(), [&](const SelfTestCase& one) { return one.has(tensor); });
+        };
+        for (const Tensor& tensor : weights.tensors())
+            if (tensor.name.rfind("selftest.", 0) == 0 && !known(tensor.name))
+                return Error(ErrorCode::mismatch, "weights: tensor '" + tensor.name + "' is of no self-test: expected " + kImage +
+                                                      (cases.empty() ? "" : "." + std::to_string(cases.size() + 1)) +
+                                                      " beside it, found none");
         return cases;
     }
 
@@ -60,6 +68,14 @@ public:
 
 private:
     static constexpr std::size_t kMesh = 3, kOutputs = 4;
+    static constexpr const char* kImage = "selftest.image";
+
+    /// Whether a tensor is one of this case's.
+    bool has(const std::string& tensor) const {
+        bool found = tensor == kImage + suffix_;
+        for (std::size_t i = 0; i < kOutputs; ++i) found = found || tensor == name(i, suffix_);
+        return found;
+    }
 
     static std::string name(std::size_t output, const std::string& suffix) {
         static constexpr const char* kNames[kOutputs] = {"selftest.class", "selftest.box", "selftest.landmark", "selftest.mesh"};
@@ -69,7 +85,7 @@ private:
     /// `suffix` is empty, ".2", ".3" and so on.
     static Result<SelfTestCase> load(const Weights& weights, const std::string& suffix) {
         const auto fail = [](const std::string& what) { return Error(ErrorCode::mismatch, "weights: " + what); };
-        const Tensor& image = *weights.find("selftest.image" + suffix);
+        const Tensor& image = *weights.find(kImage + suffix);
         const bool sized = image.dtype == Tensor::Dtype::u8 && image.shape.size() == 3 && image.shape[2] == 3 &&
                            image.shape[0] >= 1 && image.shape[1] >= 1 && image.shape[0] <= 1024 && image.shape[1] <= 1024;
         if (!sized) return fail("tensor '" + image.name + "': expected U8 [H, W, 3], found " + to_string(image.shape));

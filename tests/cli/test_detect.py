@@ -6,13 +6,14 @@ import json
 import os
 import resource
 import struct
+import subprocess
 import zlib
 from pathlib import Path
 from typing import Any, Callable, Dict
 
 import numpy as np
 import pytest
-from conftest import ASTRONAUT, MODEL, SHARED, TRIMMED, detect, is_one_line, run
+from conftest import ASTRONAUT, MODEL, SHARED, TRIMMED, command, detect, is_one_line, run
 from PIL import Image
 
 # The seeded network is random: at this threshold it finds "faces" in any noise, which is enough to compare results.
@@ -267,6 +268,8 @@ def test_empty_directory(tmp_path: Path) -> None:
         ["detect", "--model", MODEL, "--size", "10x-10", ASTRONAUT],
         ["detect", "--model", MODEL, "--max-side", "0", ASTRONAUT],
         ["detect", "--model", MODEL, "--max-side", "64", "--size", "64x64", ASTRONAUT],
+        ["detect", "--model", MODEL, "--paper-augmentation", "--voting", "insightface", ASTRONAUT],
+        ["detect", "--model", MODEL, "--paper-augmentation", "--min-face", "40", ASTRONAUT],
         ["info", MODEL, MODEL],
     ],
     ids=lambda arguments: " ".join(Path(str(a)).name for a in arguments) or "none",
@@ -405,3 +408,31 @@ def test_sample_picture(official: Path) -> None:
     (face,) = line["faces"]
     assert face["score"] > 0.99
     assert np.allclose(face["box"], [177.5, 56.4, 270.1, 176.4], atol=0.5)
+
+
+def test_an_input_is_not_drawn_over_by_another_name(tmp_path: Path) -> None:
+    """Neither the picture that a link leads to, nor the one that a link in the output's folder does."""
+    for folder in ("pictures", "links", "out"):
+        (tmp_path / folder).mkdir()
+    picture = tmp_path / "pictures" / "a.png"
+    picture.write_bytes(ASTRONAUT.read_bytes())
+    for link in (tmp_path / "links" / "a.png", tmp_path / "out" / "a.png"):
+        link.symlink_to(picture)
+    for out, given in ((tmp_path / "pictures", tmp_path / "links" / "a.png"), (tmp_path / "out", picture)):
+        assert run("detect", "--model", MODEL, "--draw", out, given).returncode == 0
+        assert picture.read_bytes() == ASTRONAUT.read_bytes() and (out / "a_2.png").is_file()
+
+
+def test_streams_that_are_closed_or_full(tmp_path: Path) -> None:
+    tool = command("RETINAFACE_CLI", "bin/retinaface")
+    with open("/dev/full", "wb") as full:
+        for arguments in (["info", str(MODEL)], ["--help"], ["--version"]):
+            done = subprocess.run([*tool, *arguments], stdout=full, stderr=subprocess.PIPE, timeout=300, check=False)
+            assert (done.returncode, done.stderr) == (1, b"retinaface: cannot write standard output\n")
+    broken, records = tmp_path / "broken.jpg", tmp_path / "records.jsonl"
+    broken.write_bytes(b"nothing")
+    line = ["sh", "-c", 'exec "$@" 2>&-', "sh", *tool, "detect", "--model", str(MODEL), "--json", str(records), str(broken)]
+    assert subprocess.run(line, timeout=300, check=False).returncode == 1
+    assert [json.loads(record)["file"] for record in records.read_text().splitlines()] == [str(broken)]
+    done = run("detect", "--model", MODEL, "--resume", "--json", "/dev/stdout", broken)
+    assert done.returncode == 1 and b"--resume: expected a file to go on with, found /dev/stdout" in done.stderr

@@ -5,6 +5,7 @@ Needs nanobind, scikit-build-core and Python's headers, and is skipped, visibly,
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
 import os
@@ -263,6 +264,7 @@ def test_every_form_of_image(detector, sample: np.ndarray) -> None:
         "alpha": alpha,
         "read only": read_only,
         "memoryview": memoryview(np.ascontiguousarray(sample)),
+        "buffer": (ctypes.c_uint8 * 3 * w * h).from_buffer_copy(np.ascontiguousarray(sample)),
         "interface": OnlyInterface(np.ascontiguousarray(sample)),
         "picture": Image.fromarray(sample),
         "picture with alpha": Image.fromarray(alpha),

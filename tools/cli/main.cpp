@@ -1,4 +1,9 @@
 // The command-line tool `retinaface`.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
 #include <exception>
 #include <new>
 #include <string>
@@ -64,9 +69,24 @@ int run(int argc, char** argv) {
 
 }  // namespace
 
+/// Where a standard stream is closed, the next file that is opened would take its number, and what is meant for the one go to the other:
+/// what takes it here fails as a closed one does.
+void reserve_standard_streams() {
+    for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+        if (fcntl(stream, F_GETFD) == -1 && errno == EBADF &&
+            open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY) == -1)
+            return;
+}
+
 int main(int argc, char** argv) {
+    reserve_standard_streams();
     try {
-        return run(argc, argv);
+        const int status = run(argc, argv);
+        if (status == cli::kSuccess && (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)) {
+            cli::complain("cannot write standard output");
+            return cli::kFailure;
+        }
+        return status;
     } catch (const std::bad_alloc&) {
         cli::complain("out of memory");
     } catch (const std::exception& error) {

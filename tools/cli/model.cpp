@@ -129,25 +129,27 @@ void add_detector_arguments(CLI::App& command, DetectorArguments& arguments, con
             ->delimiter(',');
     command.add_flag("--flip", options.flip, "At each size, look at the mirrored picture too");
     const auto set_voting = [&options](const std::string& name) { options.voting = parse_voting(name); };
-    command
-        .add_option_function<std::string>("--voting", set_voting,
-                                          "Average a face with the boxes it suppresses: none, paper, insightface")
-        ->type_name("RULE")
-        ->default_str("none");
+    CLI::Option* voting = command
+                              .add_option_function<std::string>(
+                                  "--voting", set_voting, "Average a face with the boxes it suppresses: none, paper, insightface")
+                              ->type_name("RULE")
+                              ->default_str("none");
     const auto set_paper = [&options](std::int64_t) { options = retinaface::with_paper_augmentation(options); };
-    command
-        .add_flag_function("--paper-augmentation", set_paper,
-                           "The paper's protocol: shortest sides 500 to 1700, mirrored too, voting")
-        ->excludes(scales)
-        ->excludes(max_side)
-        ->excludes(size)
-        ->excludes(shortest_side);
+    CLI::Option* paper = command
+                             .add_flag_function("--paper-augmentation", set_paper,
+                                                "The paper's protocol: shortest sides 500 to 1700, mirrored too, voting")
+                             ->excludes(voting)
+                             ->excludes(scales)
+                             ->excludes(max_side)
+                             ->excludes(size)
+                             ->excludes(shortest_side);
     for (const auto& [name, side, text] :
          {std::make_tuple("--min-face", &options.min_face, "Side in pixels of the smallest face of interest; chooses the scales"),
           std::make_tuple("--max-face", &options.max_face, "Side in pixels of the largest face of interest; chooses the scales")})
         command.add_option(name, *side, text)
             ->type_name("N")
             ->check(CLI::Range(1, retinaface::kMaxSide))
+            ->excludes(paper)
             ->excludes(scales)
             ->excludes(max_side)
             ->excludes(size)

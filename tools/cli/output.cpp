@@ -62,8 +62,10 @@ void write_text(const std::string& path, const std::string& text) {
 void refuse_overwriting(const std::vector<std::string>& written, const std::vector<std::string>& read) {
     for (const std::string& to : written)
         for (const std::string& from : read) {
-            std::error_code error;
-            if (!to.empty() && fs::is_regular_file(to, error) && fs::equivalent(to, from, error))
+            struct stat output = {}, input = {};
+            const bool both = !to.empty() && to != "-" && stat(to.c_str(), &output) == 0 && S_ISREG(output.st_mode) &&
+                              (from == "-" ? fstat(STDIN_FILENO, &input) : stat(from.c_str(), &input)) == 0;
+            if (both && output.st_dev == input.st_dev && output.st_ino == input.st_ino)
                 throw Error(ErrorCode::invalid_argument, to + ": is read, and would be overwritten");
         }
 }

@@ -199,6 +199,8 @@ ExistingRecords read_records(RecordFormat format, const std::string& path) {
     ExistingRecords found;
     std::error_code ignored;
     if (!std::filesystem::exists(path, ignored)) return found;
+    if (!std::filesystem::is_regular_file(path, ignored))
+        throw Error(ErrorCode::invalid_argument, "--resume: expected a file to go on with, found " + path + ", which is none");
     Rows rows(path, format == RecordFormat::csv);
     if (!rows.open()) throw Error(ErrorCode::io, "cannot read " + path + ": " + std::strerror(errno));
     if (format == RecordFormat::csv) {

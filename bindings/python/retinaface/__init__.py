@@ -406,6 +406,9 @@ def _array_of(image: Any, channels: str) -> tuple[Any, bool]:
         if image.mode in ("I", "F"):
             raise ValueError(f"image: expected a PIL image of bytes or of mode I;16, found mode {image.mode}")
         return np.asarray(image if image.mode in ("L", "RGB", "RGBA") else image.convert("RGB")), False
-    if hasattr(image, "__array_interface__") or isinstance(image, memoryview):
+    if hasattr(image, "__array_interface__"):
         return np.asarray(image), bgr
-    raise ValueError(f"image: expected an array or a PIL image, found {type(image).__name__}")
+    try:
+        return np.asarray(memoryview(image)), bgr
+    except TypeError:
+        raise ValueError(f"image: expected an array or a PIL image, found {type(image).__name__}") from None

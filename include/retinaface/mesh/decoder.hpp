@@ -177,7 +177,7 @@ public:
         }
         file.finish();
     }
-    /// The same without exceptions.
+    /// The same, noexcept: an error is the Result's.
     static Result<MeshDecoder> create(const Weights& weights, Isa isa = Isa::automatic, Executor* executor = nullptr,
                                       int threads = 1) noexcept {
         return detail::as_result([&] { return MeshDecoder(weights, isa, executor, threads); });

@@ -75,7 +75,7 @@ public:
         refiner_.emplace(refiner, isa);
         learn_landmarks();
     }
-    /// The same without exceptions.
+    /// The same, noexcept: an error is the Result's.
     static Result<MeshEstimator> create(const Weights& weights, Isa isa = Isa::automatic) noexcept {
         return detail::as_result([&] { return MeshEstimator(weights, isa); });
     }

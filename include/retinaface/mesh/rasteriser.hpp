@@ -53,7 +53,7 @@ public:
     /// Throws Error (unsupported) where this build or CPU lacks the set.
     explicit Rasteriser(Isa isa = Isa::automatic) : isa_(kernels::checked(isa)), kernels_(kernels::find<kernels::Raster>(isa_)) {}
 
-    /// The same without exceptions.
+    /// The same, noexcept: an error is the Result's.
     static Result<Rasteriser> create(Isa isa = Isa::automatic) noexcept {
         return detail::as_result([&] { return Rasteriser(isa); });
     }

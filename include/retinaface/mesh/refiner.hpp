@@ -84,7 +84,7 @@ public:
         : kernels_(kernels::find<kernels::GraphConv>(kernels::checked(isa))),
           aligner_({kSide, kSide, kTemplate}, isa),
           network_(std::make_unique<Planned>(weights, kernels::checked(isa))) {}
-    /// The same without exceptions.
+    /// The same, noexcept: an error is the Result's.
     static Result<LandmarkRefiner> create(const Weights& weights, Isa isa = Isa::automatic) noexcept {
         return detail::as_result([&] { return LandmarkRefiner(weights, isa); });
     }

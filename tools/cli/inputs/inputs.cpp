@@ -1,5 +1,7 @@
 #include "inputs/inputs.hpp"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <system_error>
@@ -232,6 +234,17 @@ void Inputs::expand_archive(const std::string& path) {
     left_out.report(path);
 }
 
+namespace {
+
+/// Of the file that a path leads to, through links too.
+std::optional<OutputNames::FileIdentity> identity(const std::string& path) {
+    struct stat status = {};
+    if (stat(path.c_str(), &status) != 0) return std::nullopt;
+    return OutputNames::FileIdentity(static_cast<std::uintmax_t>(status.st_dev), static_cast<std::uintmax_t>(status.st_ino));
+}
+
+}  // namespace
+
 OutputNames::OutputNames(std::string directory, const std::deque<Input>& inputs) : directory_(std::move(directory)) {
     std::error_code failed;
     fs::create_directories(directory_, failed);
@@ -241,6 +254,7 @@ OutputNames::OutputNames(std::string directory, const std::deque<Input>& inputs)
         const fs::path path(input.name);
         const fs::path parent = path.has_parent_path() ? path.parent_path() : fs::path(".");
         if (fs::equivalent(parent, directory_, failed)) used_.insert(path.filename().string());
+        if (const std::optional<FileIdentity> file = identity(input.name)) inputs_.insert(*file);
     }
 }
 
@@ -251,8 +265,13 @@ std::string OutputNames::next(const std::string& input) {
     int& count = counts_[stem];
     std::string name;
     do name = stem + (++count > 1 ? "_" + std::to_string(count) : "") + ".png";
-    while (!used_.insert(name).second);
+    while (!used_.insert(name).second || is_input(name));
     return (fs::path(directory_) / name).string();
+}
+
+bool OutputNames::is_input(const std::string& name) const {
+    const std::optional<FileIdentity> file = identity((fs::path(directory_) / name).string());
+    return file && inputs_.count(*file) > 0;
 }
 
 }  // namespace cli

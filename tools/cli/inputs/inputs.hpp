@@ -10,6 +10,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "inputs/byte_stream.hpp"
@@ -81,9 +82,14 @@ public:
     /// The path for the picture made from `input`.
     std::string next(const std::string& input);
 
+    using FileIdentity = std::pair<std::uintmax_t, std::uintmax_t>;  ///< device and inode
+
 private:
+    bool is_input(const std::string& name) const;
+
     std::string directory_;
     std::set<std::string> used_;
+    std::set<FileIdentity> inputs_;      ///< whatever they are named in the directory
     std::map<std::string, int> counts_;  ///< of stems: where to go on looking for a free name
 };
 
