@@ -2,7 +2,7 @@
 """Gives a light detector's weights file a mesh head, trained on the faces of `label_landmarks.py`.
 
     python3 tools/mesh/train_mesh_head.py faces.npz --library build/release/lib/retinaface_mesh_python.so \\
-        --weights weights/retinaface_mobilenet025.safetensors --version 0.11.1 --out detector.safetensors
+        --weights weights/retinaface_mobilenet025.safetensors --version 0.12.0 --out detector.safetensors
 
 The head is a 1 x 1 convolution a level on the features that the detector's other heads share; of the cell that found a face it says what the
 mesh fitted to the face's five points lacks (`MeshCorrection`): 48 shape numbers, and a turn, scale and shift of the camera. The detector
