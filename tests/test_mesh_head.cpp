@@ -110,6 +110,13 @@ TEST_CASE("a mesh head says something of every face") {
             CHECK(found[i].camera == corrections[i].camera);
         }
     };
+    // What was moved from knows nothing, what took its place everything.
+    Workspace first;
+    detector.detect(picture.view(), first);
+    Workspace second = std::move(first);
+    for (const MeshCorrection& correction : detector.mesh_corrections(first)) CHECK_FALSE(correction.known);
+    const Span<const MeshCorrection> moved = detector.mesh_corrections(second);
+    is_same({moved.begin(), moved.end()});
     std::vector<MeshCorrection> one;
     CHECK(detector.detect(picture.view(), one).size() == faces.size());
     is_same(one);
