@@ -633,8 +633,9 @@ def drawn_data(tmp_path: Path) -> Path:
 
 def run_of(folder: Path, settings: Path, out: Path, *more: str, detector: Path | None = None) -> Path:
     start = ["--detector", str(detector)] if detector else ["--backbone", str(folder / "backbone.pth")]
-    return train.train(train.parse_arguments([
-        str(settings), "--data", str(folder), *start, "--out", str(out), "--device", "cpu", "--pixels", str(folder / "pixels"), *more]))
+    options = train.parse_arguments([
+        str(settings), "--data", str(folder), *start, "--out", str(out), "--device", "cpu", "--pixels", str(folder / "pixels"), *more])
+    return train.train(options, recipe.load(settings))
 
 
 def test_the_whole_recipe_shortened(tmp_path: Path, drawn_data: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -643,7 +644,7 @@ def test_the_whole_recipe_shortened(tmp_path: Path, drawn_data: Path, capfd: pyt
                             learning_rate=5e-3)
     weights = run_of(drawn_data, settings, tmp_path / "run", "--processes", "2", "--snapshot-steps", "100")
     lines = (tmp_path / "run" / "log.csv").read_text().splitlines()
-    assert lines[0] == "step,crops,seconds,rate,class,box,overlap,landmark" and len(lines) == 1 + 2
+    assert lines[0] == "step,crops,seconds,rate,class,box,overlap,landmark,pixel" and len(lines) == 1 + 2
     assert float(lines[-1].split(",")[4]) < 0.6 * float(lines[1].split(",")[4])
     assert len((tmp_path / "run" / "dev.csv").read_text().splitlines()) == 3
     content = weights_file.load(weights.read_bytes())

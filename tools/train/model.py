@@ -66,13 +66,14 @@ class Network(nn.Module):
 
     Input: [B, 3, H, W] float, channels and mean as the profile says (`prepare`); any H and W.
     Output: class logits [B, N, 2] (background, face), box [B, N, 4] and landmark [B, N, 10], by name, all raw (undecoded),
-    in the order of `anchors.make_anchors(H, W)`.
+    in the order of `anchors.make_anchors(H, W)`. On request also "features" [B, cells, channels]: what the heads see of a cell.
     """
 
     def __init__(self, architecture: str = "mobilenet025", profile: str = "biubug6") -> None:
         super().__init__()
         self.architecture, self.profile = architecture, profile
         self.layers = build_network(architecture, profile)
+        self.feature_names: list[str] = []
         for layer in convolutions(self.layers):
             *path, last = layer.name.split(".")
             parent: nn.Module = self
@@ -81,8 +82,11 @@ class Network(nn.Module):
                     parent.add_module(name, nn.Module())
                 parent = parent._modules[name]
             parent.add_module(last, nn.Conv2d(layer.c_in, layer.c_out, layer.kernel) if is_head(layer) else ConvNorm(layer))
+            if is_head(layer) and layer.source not in self.feature_names:
+                self.feature_names.append(layer.source)
+                self.channels = layer.c_in
 
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
+    def forward(self, image: Tensor, features: bool = False) -> dict[str, Tensor]:
         values = {"image": image}
         for layer in self.layers:
             if isinstance(layer, Conv):
@@ -95,11 +99,14 @@ class Network(nn.Module):
             else:
                 raise TypeError(f"{layer.name}: expected a layer that can be trained here, found {type(layer).__name__}")
 
-        def rows(level: int, head: str, count: int) -> Tensor:
-            """Row-major cells, a cell's anchors one after the other."""
-            return values[head_name(level, head)].permute(0, 2, 3, 1).reshape(image.shape[0], -1, count)
+        def rows(names: list[str], count: int) -> Tensor:
+            """Row-major cells, a cell's anchors one after the other, level by level."""
+            return torch.cat([values[name].permute(0, 2, 3, 1).reshape(image.shape[0], -1, count) for name in names], dim=1)
 
-        return {head: torch.cat([rows(level, head, count) for level in LEVELS], dim=1) for head, count in HEADS}
+        outputs = {head: rows([head_name(level, head) for level in LEVELS], count) for head, count in HEADS}
+        if features:
+            outputs["features"] = rows(self.feature_names, self.channels)
+        return outputs
 
 
 def prepare(image: Tensor, profile: str = "biubug6") -> Tensor:

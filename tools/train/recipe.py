@@ -115,6 +115,17 @@ class Loss:
     """A crop of more than `crowd_anchors` positive anchors weighs, whole, their number to 1 minus this power: with 0, a crop of
     a hundred faces counts a hundred times as much as a portrait, with 1 as much as any."""
     crowd_anchors: float = 12.0
+    pixel_weight: float = 0.0
+    """Of the dense part (`dense.py`): faces drawn from 144 numbers of their anchor, held against the photograph. 0: it is not computed.
+    It teaches features only; a weights file has no such numbers."""
+    pixel_faces: int = 8
+    """Faces a step and process that are drawn."""
+    pixel_least: float = 24.0
+    """Smallest side in pixels of a face that is drawn."""
+    pixel_prior: float = 0.02
+    """Of the mean squares of a face's numbers, beside the pixels' mean distance."""
+    pixel_points: float = 2.0
+    """Where landmarks are taught: of the distance of the drawn mesh's own five points from them, as a share of what is drawn over."""
     box_beta: float = 0.3
     landmark_beta: float = 0.2
     """Where smooth-L1 turns from quadratic to linear, in units of 0.1 anchor sizes. Below 1, the loss keeps pulling at

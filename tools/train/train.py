@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from crops import Batches
+import dense
 import export
 import measure
 from losses import multi_task_loss
@@ -30,7 +31,7 @@ import photos
 import recipe as recipe_code
 from recipe import Recipe, Schedule
 
-PARTS = ("class", "box", "overlap", "landmark")
+PARTS = ("class", "box", "overlap", "landmark", "pixel")
 """Of the loss, as `log.csv` has them."""
 
 STATISTICS_SIDE, STATISTICS_CROPS = 512, 16
@@ -47,6 +48,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     start.add_argument("--detector", type=Path, help="weights file to go on from")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--pixels", type=Path, help="folder for decoded photographs, which runs can share (default: OUT/pixels)")
+    parser.add_argument("--library", type=Path, help="retinaface_mesh_python.so, which draws the faces of a recipe with loss.pixel_weight")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--processes", type=int, default=1, help="processes that share a step; on a CPU one a core is faster "
@@ -67,11 +69,11 @@ def learning_rate(step: int, schedule: Schedule) -> float:
     return schedule.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * rest)))
 
 
-def make_optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
+def make_optimizer(parameters: list[nn.Parameter], schedule: Schedule) -> torch.optim.Optimizer:
     """AdamW; BatchNorm parameters and biases are not decayed."""
     return torch.optim.AdamW([
-        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": schedule.weight_decay},
-        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": schedule.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ], lr=schedule.learning_rate)
 
 
@@ -144,9 +146,10 @@ class Team:
             torch.distributed.destroy_process_group()
 
 
-def train(options: argparse.Namespace) -> Path:
+def train(options: argparse.Namespace, recipe: Recipe) -> Path:
     """Runs the training and returns the weights file, or `last.pt` of a run that was stopped."""
-    recipe = recipe_code.load(options.recipe)
+    if recipe.loss.pixel_weight and not options.library:
+        raise ValueError(f"{options.recipe}: loss.pixel_weight: expected --library, which draws faces, found none")
     options.out.mkdir(parents=True, exist_ok=True)
     check_resumable(options, recipe)
     if options.processes == 1:
@@ -242,12 +245,19 @@ def train_in(team: Team, options: argparse.Namespace, recipe: Recipe) -> None:
     batches = Batches(recipe, collections, options.seed, team.rank, team.size)
     model = start_from(options, recipe, batches)
     model = model.to(device, memory_format=torch.channels_last).train()
-    optimizer = make_optimizer(model, schedule)
+    parameters = list(model.parameters())
+    head = dense.DenseHead(model.channels).to(device) if recipe.loss.pixel_weight else None
+    if head:
+        painter = dense.Painter(dense.Library(options.library), device)
+        parameters += head.parameters()
+    optimizer = make_optimizer(parameters, schedule)
     ema = {name: value.detach().clone() for name, value in model.state_dict().items()}
     step, spent, crops = 0, 0.0, 0
     if last.exists():
         saved = torch.load(last, map_location=device, weights_only=True)
         model.load_state_dict(saved["model"])
+        if head:
+            head.load_state_dict(saved["dense"])
         # Tensors and integers only: what torch.load of PyTorch 1.13 reads without executing anything.
         optimizer.load_state_dict({**optimizer.state_dict(), "state": saved["optimizer"]})
         ema = saved["ema"]
@@ -279,13 +289,12 @@ def train_in(team: Team, options: argparse.Namespace, recipe: Recipe) -> None:
     sums = dict.fromkeys(PARTS, torch.zeros((), device=device))
     reported, saved_at = step, time.monotonic()
     freeze_at = math.ceil(schedule.freeze_norms * schedule.steps)
-    parameters = list(model.parameters())
 
     def save() -> None:
         save_atomically(
-            {"model": model.state_dict(), "ema": ema, "optimizer": optimizer.state_dict()["state"], "step": step,
-             "seconds": round(time.monotonic() - began), "crops": crops, "architecture": recipe.architecture,
-             "profile": recipe.profile}, last)
+            {"model": model.state_dict(), "dense": head.state_dict() if head else {}, "ema": ema,
+             "optimizer": optimizer.state_dict()["state"], "step": step, "seconds": round(time.monotonic() - began), "crops": crops,
+             "architecture": recipe.architecture, "profile": recipe.profile}, last)
 
     for batch in loader:
         if step == freeze_at:
@@ -297,10 +306,13 @@ def train_in(team: Team, options: argparse.Namespace, recipe: Recipe) -> None:
         for group in optimizer.param_groups:
             group["lr"] = rate
         batch = {name: value.to(device) for name, value in batch.items()}
-        image = prepare(batch.pop("image"), recipe.profile)
+        pixels = batch.pop("image")
         with torch.autocast(device.type, torch.bfloat16):
-            outputs = model(image)
+            outputs = model(prepare(pixels, recipe.profile), features=head is not None)
         loss, parts = multi_task_loss(outputs, batch, recipe.loss)
+        if head:
+            drawn, parts["pixel"] = dense.pixel_loss(head, painter, outputs["features"], pixels, batch, recipe.loss)
+            loss = loss + recipe.loss.pixel_weight * drawn
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         # All stop after the same step.
@@ -308,7 +320,7 @@ def train_in(team: Team, options: argparse.Namespace, recipe: Recipe) -> None:
         torch.nn.utils.clip_grad_norm_(parameters, 20.0)
         optimizer.step()
         step += 1
-        crops += image.shape[0] * team.size
+        crops += len(pixels) * team.size
         update_ema(ema, model, schedule.ema, step)
         for name, value in parts.items():
             sums[name] = sums[name] + value
@@ -339,6 +351,7 @@ def train_in(team: Team, options: argparse.Namespace, recipe: Recipe) -> None:
 
 if __name__ == "__main__":
     try:
-        print(train(parse_arguments()))
+        command = parse_arguments()
+        print(train(command, recipe_code.load(command.recipe)))
     except (ValueError, OSError) as error:
         raise SystemExit(str(error)) from None
