@@ -259,6 +259,8 @@ def test_empty_directory(tmp_path: Path) -> None:
         ["detect", "--model", MODEL, "--score", "1.5", ASTRONAUT],
         ["detect", "--model", MODEL, "--score", "nan", ASTRONAUT],
         ["detect", "--model", MODEL, "--nms", "-1", ASTRONAUT],
+        ["align", "--margin", "nan", "--out", "crops", ASTRONAUT],
+        ["video", "--fps", "nan", "-"],
         ["detect", "--model", MODEL, "--threads", "0", ASTRONAUT],
         ["detect", "--model", MODEL, "--isa", "mmx", ASTRONAUT],
         ["detect", "--model", MODEL, "--isa", "7", ASTRONAUT],

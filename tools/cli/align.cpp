@@ -10,6 +10,7 @@
 #include "output.hpp"
 #include "picture_batch.hpp"
 #include "subcommand.hpp"
+#include "text.hpp"
 
 namespace cli {
 
@@ -121,7 +122,7 @@ Run add_align(CLI::App& command) {
         ->capture_default_str();
     command.add_option("--margin", arguments->margin, "Show this part of the crop's side more on every side")
         ->type_name("F")
-        ->check(CLI::Range(-0.4, 4.0))
+        ->check(number_from(-0.4, 4))
         ->capture_default_str();
     command.add_option("--out", arguments->out, "Write <stem>_<index>.png, best face first, for every picture")
         ->type_name("DIR")

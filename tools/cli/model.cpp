@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "shipped.hpp"
+#include "text.hpp"
 
 namespace cli {
 
@@ -61,13 +62,6 @@ std::string describe_policy(const SizePolicy& size) {
     return "original size";
 }
 
-// CLI::Range lets NaN pass.
-std::string check_probability(const std::string& text) {
-    float value = 0;
-    const bool valid = CLI::detail::lexical_cast(text, value) && value >= 0 && value <= 1;
-    return valid ? "" : "expected a number from 0 to 1, found '" + text + "'";
-}
-
 }  // namespace
 
 std::pair<int, int> parse_sides(const std::string& option, const std::string& text) {
@@ -85,11 +79,11 @@ void add_detector_arguments(CLI::App& command, DetectorArguments& arguments, con
         ->type_name("FILE");
     command.add_option("--score", options.score_threshold, "Report faces with a greater score")
         ->type_name("T")
-        ->check(check_probability)
+        ->check(number_from(0, 1))
         ->capture_default_str();
     command.add_option("--nms", options.nms_threshold, "Suppress boxes that overlap a better one by more than this IoU")
         ->type_name("T")
-        ->check(check_probability)
+        ->check(number_from(0, 1))
         ->capture_default_str();
     command.add_flag("--clip", options.clip, "Boxes end at the picture's edges");
     command.add_option("--max-faces", options.max_faces, "Report the best N faces only; 0: all")

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 namespace cli {
@@ -92,6 +93,15 @@ std::string number(const char* format, double value) {
     char buffer[64];
     std::snprintf(buffer, sizeof buffer, format, value);
     return buffer;
+}
+
+std::function<std::string(const std::string&)> number_from(double low, double high) {
+    return [low, high](const std::string& text) {
+        char* end = nullptr;
+        const double value = std::strtod(text.c_str(), &end);
+        if (end != text.c_str() && *end == 0 && value >= low && value <= high) return std::string();
+        return "expected a number from " + number("%g", low) + " to " + number("%g", high) + ", found '" + printable(text) + "'";
+    };
 }
 
 void complain(const std::string& message) { std::fprintf(stderr, "retinaface: %s\n", printable(message).c_str()); }

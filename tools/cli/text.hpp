@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -19,6 +20,9 @@ std::optional<std::string> from_base64(const std::string& text);
 
 /// `value` by a printf format.
 std::string number(const char* format, double value);
+
+/// A check of an option's text: says what was expected unless it is a number from low to high. CLI::Range lets NaN pass.
+std::function<std::string(const std::string&)> number_from(double low, double high);
 
 /// "retinaface: <message>" on standard error, printable; `name`, where there is one, comes before the message.
 void complain(const std::string& message);

@@ -278,7 +278,7 @@ Run add_evaluate_landmarks(CLI::App& command) {
         ->required();
     command.add_option("--failure", arguments->failure, "A normalised error above this is a failure")
         ->type_name("E")
-        ->check(CLI::Range(1e-6, 10.0))
+        ->check(number_from(1e-6, 10))
         ->capture_default_str();
     return [arguments] { return run(*arguments); };
 }

@@ -65,7 +65,7 @@ void add_source_arguments(CLI::App& command, SourceArguments& arguments, const s
         ->excludes(images);
     command.add_option("--candidates", arguments.candidates, "AP counts detections with a greater score")
         ->type_name("T")
-        ->check(CLI::Range(0.0, 1.0))
+        ->check(number_from(0, 1))
         ->capture_default_str();
     command.add_option("--jobs", arguments.jobs, "Pictures at a time, decoding included; 0: one a core")
         ->type_name("N")

@@ -14,6 +14,7 @@
 #include "output.hpp"
 #include "progress.hpp"
 #include "subcommand.hpp"
+#include "text.hpp"
 #include "video/frames.hpp"
 #include "video/tracker.hpp"
 
@@ -197,7 +198,7 @@ Run add_video(CLI::App& command) {
         ->default_str("0");
     command.add_option("--fps", arguments->rate, "Frames a second, where the stream does not say (--smooth takes 30 then)")
         ->type_name("F")
-        ->check(CLI::Range(0.001, 100000.0));
+        ->check(number_from(0.001, 100000));
     command.add_flag("--track", arguments->track, "Give faces an id that stays across frames");
     command.add_option("--lost", arguments->lost, "Frames that a tracked face may be missing and keep its id")
         ->type_name("N")
