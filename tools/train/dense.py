@@ -189,7 +189,8 @@ def choose(target: dict[str, Tensor], anchors: Tensor, options: Loss) -> tuple[T
 def pixel_loss(
     head: DenseHead, painter: Painter, features: Tensor, image: Tensor, target: dict[str, Tensor], options: Loss
 ) -> tuple[Tensor, Tensor]:
-    """The loss to add, and the mean distance of drawn from photographed pixels in it (equation 3), detached; both scalars.
+    """The loss to add, and the mean distance of drawn from photographed pixels in it, detached; both scalars. The mean is over the pixels
+    drawn, where equation 3 divides by all: then it would pay to draw less.
 
     features [B, cells, channels] in the order of the anchors' cells, image [B, H, W, 3] uint8 (R, G, B), target as `multi_task_loss` has
     it. What is added is the distance, `pixel_prior` times the mean squares of a face's numbers and, where landmarks are taught,
