@@ -188,4 +188,5 @@ def test_the_third_table(tmp_path: Path, drawn_data: Path, capfd: pytest.Capture
     states = {arm: torch.load(tmp_path / "t" / f"{arm}_3" / "last.pt", weights_only=True) for arm in ("class_and_box", "landmarks", "pixels")}
     heads = {arm: state["model"]["head.p3.landmark.weight"] for arm, state in states.items()}
     assert not torch.equal(heads["class_and_box"], heads["landmarks"])
+    assert len(list((tmp_path / "t").rglob("*.pixels"))) == 4  # a collection each, once
     assert states["pixels"]["dense"] and not states["landmarks"]["dense"]

@@ -30,9 +30,6 @@ ARMS = {"class and box": (False, False), "+ landmarks": (True, False), "+ pixels
 
 PIXEL_WEIGHT = 2.0
 
-LARGE = (128, 100_000)
-"""Sides in pixels of large faces: the last of `measure.SIZE_BUCKETS`."""
-
 FIGURES = ("AP", "AP, faces of 128 px and more", "crowds: AP")
 
 
@@ -52,11 +49,11 @@ def run(options: argparse.Namespace, name: str, seed: int) -> list[float]:
         **vars(options), "out": folder, "seed": seed, "detector": None, "processes": 1, "workers": 0, "save_minutes": 5.0,
         "snapshot_steps": options.steps})
     detector = evaluate.load(train.train(run_options, arm(recipe_code.load(options.recipe), name, options)))
-    store = photo_code.Store(options.pixels or options.out / "pixels")
+    store = photo_code.Store(options.pixels)
     drawn = photo_code.read(options.data, recipe_code.Collection("val", "boxes"), store)
     crowds = photo_code.read(options.data, recipe_code.Collection("crowds", "heads"), store, ("held",))
     marks = [measure.judge_photo(detector(photo.pixels), photo) for photo in drawn]
-    large, _ = measure.bucket_ap(marks, [photo.marked for photo in drawn], LARGE, 1.0)
+    large, _ = measure.bucket_ap(marks, [photo.marked for photo in drawn], measure.SIZE_BUCKETS[-1], 1.0)
     return [measure.pooled_ap(marks), large, measure.pooled_ap([measure.judge_photo(detector(p.pixels), p) for p in crowds])]
 
 
@@ -70,14 +67,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--pixels", type=Path, help="folder for decoded photographs (default: OUT/pixels)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=900)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--ema", type=float, default=0.99)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once, a thread each")
     options = parser.parse_args(arguments)
-    # Before, once: runs at once share the pixels.
-    store = photo_code.Store(options.pixels or options.out / "pixels")
+    options.pixels = options.pixels or options.out / "pixels"
+    # Before, once: runs share the pixels.
+    store = photo_code.Store(options.pixels)
     for collection in [*recipe_code.load(options.recipe).collections, recipe_code.Collection("val", "boxes")]:
         photo_code.read(options.data, collection, store, ())
     runs = [(name, seed) for seed in options.seeds for name in ARMS]
