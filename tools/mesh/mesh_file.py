@@ -16,7 +16,7 @@ from hierarchy import Csr, Hierarchy
 from retinaface_weights import archive, header_export
 
 if TYPE_CHECKING:
-    from train import Components
+    from train_decoder import Components
 
 VERSION = "1.0.0"
 METADATA = {

@@ -27,7 +27,6 @@ from torch import Tensor
 import torch.nn.functional as F
 
 ROOT = Path(__file__).resolve().parents[2]
-# Last: both folders have a train.py.
 sys.path += [str(ROOT / "tools" / folder) for folder in ("mesh", "train", "") if str(ROOT / "tools" / folder) not in sys.path]
 import anchors as anchor_code
 import model as detector

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 import torch.nn.functional as F
 
-# Last: both folders have a train.py.
 sys.path.append(str(Path(__file__).resolve().parents[1] / "mesh"))
 from anchors import VARIANCE_SIZE, area, decode_boxes, decode_landmarks, make_anchors  # noqa: E402
 from mesh_file import five_points  # noqa: E402

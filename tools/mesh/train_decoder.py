@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains the mesh decoder on the morphable model and writes its weights file.
 
-    python3 tools/mesh/train.py --model ict_facekit_head.npz --out mesh.safetensors [--steps 200] [--evaluate-only FILE]
+    python3 tools/mesh/train_decoder.py --model ict_facekit_head.npz --out mesh.safetensors [--steps 200] [--evaluate-only FILE]
 
 Start: the 128 numbers are principal components (120 of shape, 8 of colour) of meshes as morphable.py samples them, the fully connected
 layer the least-squares fit of those components by barycentric interpolation alone, the convolutions the identity with all ReLUs open;
