@@ -266,6 +266,22 @@ def test_killed_and_resumed(folder: Path, tmp_path: Path, how: signal.Signals) -
     assert stopped or how != signal.SIGINT or len(whole) < 1000
 
 
+@pytest.mark.skipif("RETINAFACE_EMULATED" in os.environ, reason="emulators have handlers of their own")
+@pytest.mark.parametrize("first,second", [(signal.SIGINT, signal.SIGTERM), (signal.SIGTERM, signal.SIGINT)])
+def test_a_second_signal_of_either_kind_ends_the_tool(tmp_path: Path, first: signal.Signals, second: signal.Signals) -> None:
+    """While it waits for a picture that does not come."""
+    pipe = tmp_path / "picture.png"
+    os.mkfifo(pipe)
+    with subprocess.Popen(command("RETINAFACE_CLI", "bin/retinaface") + ["detect", "--model", str(MODEL), str(pipe)],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as tool:
+        with open(pipe, "wb"):  # opens when the tool has, its handlers in place
+            tool.send_signal(first)
+            time.sleep(0.3)
+            if tool.poll() is None:
+                tool.send_signal(second)
+            assert tool.wait(timeout=20) in (130, -second)
+
+
 def test_resume_refuses_what_it_did_not_write(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("something\nelse\n")
     done = run("detect", "--model", MODEL, "--json", tmp_path / "out", "--resume", folder)

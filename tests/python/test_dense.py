@@ -1,6 +1,5 @@
-"""The dense part of the training's loss: drawn pixels and their gradients against the library's renderer and finite differences, short runs.
-
-ctest sets RETINAFACE_MESH_LIBRARY; by hand: RETINAFACE_MESH_LIBRARY=build/release/lib/retinaface_mesh_python.so pytest tests/python/test_dense.py
+"""The dense part of the training's loss: drawn pixels and their gradients against the library's renderer and finite differences,
+short runs. ctest sets RETINAFACE_MESH_LIBRARY; without it the release build's is taken.
 """
 
 from __future__ import annotations
@@ -185,7 +184,8 @@ def test_the_third_table(tmp_path: Path, drawn_data: Path, capfd: pytest.Capture
     table = capfd.readouterr().out
     for name in table3.ARMS:
         assert re.search(rf"(?m)^\| {re.escape(name)} \|( \d\.\d{{3}} \|){{6}}$", table), table
-    states = {arm: torch.load(tmp_path / "t" / f"{arm}_3" / "last.pt", weights_only=True) for arm in ("class_and_box", "landmarks", "pixels")}
+    states = {
+        arm: torch.load(tmp_path / "t" / f"{arm}_3" / "last.pt", weights_only=True) for arm in ("class_and_box", "landmarks", "pixels")}
     heads = {arm: state["model"]["head.p3.landmark.weight"] for arm, state in states.items()}
     assert not torch.equal(heads["class_and_box"], heads["landmarks"])
     assert len(list((tmp_path / "t").rglob("*.pixels"))) == 4  # a collection each, once

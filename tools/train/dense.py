@@ -50,7 +50,8 @@ LIGHT_UNITS = (60.0, 60.0, 60.0, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2)
 """What 1 adds to the light's position, in centimetres, its colour and the ambient colour."""
 
 CAMERA_PRIOR = 10.0
-"""What the camera's numbers count in the prior beside the others: without it faces slide off to where pixels are easier, such as clothes."""
+"""What the camera's numbers count in the prior beside the others: without it faces slide off to where pixels are easier, such as
+clothes."""
 
 FARTHEST = 2.0
 """Largest camera number: beyond, a face is seen from behind."""
@@ -80,7 +81,7 @@ class Painter:
         self.library = library
         file = seeded.shipped_file()
         step = 0.5
-        # The decoder is linear to a fiftieth of a millimetre: its ReLUs are held open.
+        # The decoder is linear to a few hundredths of a millimetre: its ReLUs are held open.
         mean = library.decode(file, np.zeros((1, LATENT), np.float32))[0]
         moved = np.concatenate([
             library.decode(file, step * np.eye(LATENT, dtype=np.float32)[i : i + 16]) for i in range(0, LATENT, 16)])
@@ -137,7 +138,6 @@ class Painter:
         face, row, column = covered.nonzero(as_tuple=True)
         corners = self.triangles[nearest[covered]]  # [m, 3]
         points = meshes[..., :3]
-
         at = self.seen(points, cameras)[face[:, None], corners]  # [m, 3, 3]
         # Relative to the pixel's ray: the shares of the corners, corrected for perspective, are the areas of what lies opposite.
         u = at[..., 0] - (column + 0.5 - SIDE / 2)[:, None] * at[..., 2]

@@ -3,8 +3,8 @@
     python table3.py recipes/mobilenet025.toml --data DATA --backbone mobilenetV1X0.25_pretrain.tar \\
         --library ../../build/release/lib/retinaface_mesh_python.so --out runs/table3
 
-Four runs a seed, which see the same crops: neither loss, each, both. Prints AP of `val`, of its large faces and of the held crowds. A run that
-is there already goes on, or is measured.
+Four runs a seed, which see the same crops: neither loss, each, both. Prints AP of `val`, of its large faces and of the held crowds. A
+run that is there already goes on, or is measured.
 """
 
 from __future__ import annotations
