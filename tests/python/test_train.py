@@ -13,6 +13,7 @@ import math
 import os
 import random
 import re
+import shutil
 import signal
 import sys
 import tarfile
@@ -129,6 +130,9 @@ def batches_of(group: list[photos.Photo], negatives: list[photos.Photo], setting
 def write_recipe(path: Path, **values: object) -> Path:
     """The shipped recipe with other values of some keys, each of which it has once."""
     text = RECIPE.read_text()
+    if "steps" in values:
+        schedule = recipe.load(RECIPE).schedule.of_length(values["steps"])
+        values = {name: getattr(schedule, name) for name in ("warmup", "decay", "freeze_norms", "plain_end")} | values
     for name, value in values.items():
         text, count = re.subn(rf"(?m)^{name} = [^#\n]*", f"{name} = {value} ", text)
         assert count == 1, name
@@ -220,9 +224,10 @@ def test_recipes_that_are_wrong_say_where(tmp_path: Path) -> None:
         ('labels = "boxes"', 'labels = "faces"', "collection train: expected labels boxes, heads, none, found 'faces'"),
         ("batch = 64", "batch = 1.5", "batch: expected int, found 1.5"),
         ("[crops]", "[crops", "expected TOML"),
-        ("shares = [0.42, ", "shares = [", "crops.shares: expected a number for each of the 4 sides, found 3"),
+        ("shares = [0.38, ", "shares = [", "crops.shares: expected a number for each of the 4 sides, found 3"),
         ("[weights]", "[weight]", "found 'weight'"),
         ("batch = 64", "", "batch"),
+        ("warmup = ", "warmup = 1_000", "schedule: expected a warmup and a decay within [0-9]+ steps, found 1000[0-9]+ and"),
     ):
         assert old in text
         (tmp_path / "r.toml").write_text(text.replace(old, new))
@@ -516,6 +521,27 @@ def test_overlap_loss_is_that_of_the_decoded_boxes() -> None:
     assert float(found) == pytest.approx(float((expected * weight).sum() / weight.sum()), rel=1e-4)
 
 
+def test_a_network_teaches_what_it_makes_of_a_crop() -> None:
+    """By hand: two crops of three anchors, the second one of which is not taught."""
+    logits = torch.tensor([[[0.0, 1.0], [0.0, -2.0], [0.0, 0.0]]]).repeat(2, 1, 1)
+    outputs = {"class": logits, "box": torch.zeros(2, 3, 4), "landmark": torch.zeros(2, 3, 10)}
+    taught = {"class": torch.tensor([[[0.0, 2.0], [0.0, -2.0], [0.0, -1.0]]]).repeat(2, 1, 1),
+              "box": torch.ones(2, 3, 4), "landmark": torch.full((2, 3, 10), -1.0)}
+    taught["box"][0, 1:], taught["landmark"][0, 1:] = 9.0, 9.0  # of anchors that it does not take for a face
+
+    def divergence(theirs: float, mine: float) -> float:
+        p, q = (1 / (1 + math.exp(-z)) for z in (theirs, mine))
+        return p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
+
+    score = 1 / (1 + math.exp(-2))
+    options = recipe.Loss(class_weight=2.0, box_weight=3.0, landmark_weight=5.0, box_beta=0.2, landmark_beta=0.4)
+    found = losses.teaching_loss(outputs, taught, torch.tensor([True, False]), options)
+    expected = 2 * (divergence(2, 1) + divergence(-1, 0)) + score * (3 * 4 * 0.9 + 5 * 10 * 0.8)
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+    nothing = losses.teaching_loss(outputs, taught, torch.tensor([False, False]), options)
+    assert float(nothing) == 0.0
+
+
 @pytest.mark.parametrize("what", ["size", "centred"])
 def test_some_faces_own_more_of_the_landmark_term_with_a_higher_power(what: str) -> None:
     outputs = {"class": torch.zeros(1, 2, 2), "box": torch.zeros(1, 2, 4), "landmark": torch.zeros(1, 2, 10)}
@@ -628,13 +654,16 @@ def drawn_data(tmp_path: Path) -> Path:
     write_set(folder, "crowds", 40, seed=5, heads=True)
     write_set(folder, "negatives", 12, seed=3, faces=0)
     write_backbone(folder / "backbone.pth")
+    for name in recipe.load(RECIPE).networks():
+        shutil.copy(SHIPPED, folder / name)
     return folder
 
 
 def run_of(folder: Path, settings: Path, out: Path, *more: str, detector: Path | None = None) -> Path:
     start = ["--detector", str(detector)] if detector else ["--backbone", str(folder / "backbone.pth")]
     options = train.parse_arguments([
-        str(settings), "--data", str(folder), *start, "--out", str(out), "--device", "cpu", "--pixels", str(folder / "pixels"), *more])
+        str(settings), "--data", str(folder), *start, "--out", str(out), "--device", "cpu", "--pixels", str(folder / "pixels"),
+        "--networks", str(folder), *more])
     return train.train(options, recipe.load(settings))
 
 
@@ -644,8 +673,9 @@ def test_the_whole_recipe_shortened(tmp_path: Path, drawn_data: Path, capfd: pyt
                             learning_rate=5e-3)
     weights = run_of(drawn_data, settings, tmp_path / "run", "--processes", "2", "--snapshot-steps", "100")
     lines = (tmp_path / "run" / "log.csv").read_text().splitlines()
-    assert lines[0] == "step,crops,seconds,rate,class,box,overlap,landmark,pixel" and len(lines) == 1 + 2
-    assert float(lines[-1].split(",")[4]) < 0.6 * float(lines[1].split(",")[4])
+    assert lines[0] == "step,crops,seconds,rate,class,box,overlap,landmark,teacher,pixel" and len(lines) == 1 + 2
+    first, last = (dict(zip(lines[0].split(","), map(float, line.split(",")))) for line in lines[1:])
+    assert last["class"] < 0.8 * first["class"] and last["landmark"] < 0.8 * first["landmark"] and last["teacher"] < 0.6 * first["teacher"]
     assert len((tmp_path / "run" / "dev.csv").read_text().splitlines()) == 3
     content = weights_file.load(weights.read_bytes())
     assert (content.architecture, content.profile, content.version) == ("mobilenet025", "biubug6", "1.0.0")
@@ -679,7 +709,7 @@ def test_a_run_goes_on_from_a_weights_file(tmp_path: Path, drawn_data: Path) -> 
             root = block.conv.weight.square().mean((1, 2, 3)).sqrt()
             torch.testing.assert_close(root[root > 0], torch.full_like(root[root > 0], model.TRAINED_FILTER), rtol=1e-3, atol=0)
 
-    settings = write_recipe(tmp_path / "short.toml", steps=2, batch=2, sides=[64], shares=[1.0], learning_rate=1e-9, freeze_norms=0.0)
+    settings = write_recipe(tmp_path / "short.toml", steps=2, batch=2, sides=[64], shares=[1.0], learning_rate=1e-9, freeze_norms=0)
     weights = run_of(drawn_data, settings, tmp_path / "run", detector=SHIPPED)
     with torch.no_grad():
         for name in ("box", "landmark"):

@@ -31,6 +31,8 @@ class Canvas:
 
     image: Image.Image
     labels: Labels = field(default_factory=Labels)
+    photos: list[Photo] = field(default_factory=list)
+    """Of which there are pieces in it."""
 
     def add(self, labels: Labels, limits: np.ndarray) -> None:
         """Adds labels in pixels of the canvas, clipped to `limits` (x1, y1, x2, y2). Half hidden or tiny faces become ignored."""
@@ -135,6 +137,7 @@ def paste_photo(
     region = tuple((edge - offsets[k % 2]) / scales[k % 2] for k, edge in enumerate((left, top, right, bottom)))
     region = (max(0.0, region[0]), max(0.0, region[1]), min(photo.width, region[2]), min(photo.height, region[3]))
     canvas.image.paste(resize_region(rng, photo.pixels, region, (right - left, bottom - top)), (cell[0] + left, cell[1] + top))
+    canvas.photos.append(photo)
     factor = np.array(scales * 2, np.float32)
     shift = np.array([cell[0] + offsets[0], cell[1] + offsets[1]] * 2, np.float32)
     limits = np.array([cell[0] + left, cell[1] + top, cell[0] + right, cell[1] + bottom], np.float32)
@@ -272,7 +275,8 @@ def degrade(rng: random.Random, image: Image.Image, low_light: float) -> Image.I
 class Batches(torch.utils.data.Dataset):
     """The batch of every step of a recipe, by the step's number: the same however often a run was stopped.
 
-    A batch is a dictionary: image [B, side, side, 3] uint8, R, G, B, and the targets of `multi_task_loss`. Processes that
+    A batch is a dictionary: image [B, side, side, 3] uint8, R, G, B, the targets of `multi_task_loss`, and network [B] int64, which of
+    `Recipe.networks` teaches a crop (-1: none). Processes that
     train together are `team` and each gives its `rank`: their crops differ, the crops' sides do not, so that none waits.
     """
 
@@ -282,8 +286,12 @@ class Batches(torch.utils.data.Dataset):
     ) -> None:
         self.recipe, self.seed, self.rank, self.team = recipe, seed, rank, team
         weights = {}
+        networks = recipe.networks()
+        self.networks: dict[int, int] = {}
         self.photos, self.negatives = [], []
         for collection, photos in collections:
+            if collection.taught_by in networks:
+                self.networks.update({id(p): networks.index(collection.taught_by) for p in photos})
             if collection.labels == "none":
                 self.negatives += photos
             else:
@@ -310,7 +318,7 @@ class Batches(torch.utils.data.Dataset):
         """A batch of one member of the team."""
         crops, schedule = self.recipe.crops, self.recipe.schedule
         rng = random.Random(f"{self.seed} {step} {rank}")
-        plain = crops.plain_at_end if step >= schedule.plain_end * schedule.steps else crops.plain
+        plain = crops.plain_at_end if step >= schedule.steps - schedule.plain_end else crops.plain
         samples = [self.sample(rng, side, plain) for _ in range(count)]
         return {key: torch.from_numpy(np.stack([sample[key] for sample in samples])) for key in samples[0]}
 
@@ -338,7 +346,8 @@ class Batches(torch.utils.data.Dataset):
                 gamma = math.exp(rng.uniform(-0.6, 0.6))
                 canvas.image = canvas.image.point([round(255 * (v / 255) ** gamma) for v in range(256)] * 3)
             canvas.image = degrade(rng, canvas.image, options.low_light)
-        return targets(canvas)
+        network = max((self.networks.get(id(p), -1) for p in canvas.photos), default=-1)
+        return targets(canvas) | {"network": np.array(network)}
 
     def compose(self, rng: random.Random, side: int, is_plain: bool) -> Canvas:
         """A crop before distortions: a photograph, a mosaic of several, or one without a face."""

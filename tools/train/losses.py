@@ -60,6 +60,26 @@ def overlap_loss(values: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return (loss * weight).sum() / weight.sum().clamp(min=1)
 
 
+def teaching_loss(outputs: Outputs, teacher: Outputs, is_taught: Tensor, options: Loss) -> Tensor:
+    """Scalar distance of raw outputs from a teacher's, of the same crops, by the weights of class, box and landmark.
+
+    Class: Kullback-Leibler divergence summed over all anchors, over the number that the teacher takes for a face. Boxes and
+    landmarks: smooth-L1 where it takes one for a face, weighted by its score. Crops that are not `is_taught` [B] count nothing.
+    """
+    target = F.log_softmax(teacher["class"].float(), dim=2)
+    score = target[..., 1].exp().masked_fill(~is_taught[:, None], 0.0)
+    face = score > 0.5
+    share = crowd_shares(face, options) * is_taught[:, None]
+    score = score * share
+    divergence = F.kl_div(F.log_softmax(outputs["class"].float(), dim=2), target, reduction="none", log_target=True).sum(dim=2)
+    loss = options.class_weight * (divergence * share).sum() / score[face].sum().clamp(min=1)
+    for name, weight, beta in (
+        ("box", options.box_weight, options.box_beta), ("landmark", options.landmark_weight, options.landmark_beta)
+    ):
+        loss = loss + weight * regression_loss(outputs[name].float()[face], teacher[name].float()[face], score[face], beta)
+    return loss
+
+
 def multi_task_loss(outputs: Outputs, target: dict[str, Tensor], options: Loss) -> tuple[Tensor, dict[str, Tensor]]:
     """Total loss and its parts, scalars, the parts detached.
 

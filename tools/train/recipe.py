@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 import tomllib
 from typing import Any, get_type_hints
+
+
+NEVER = 2**31
+"""A step that no run has."""
 
 
 @dataclass
@@ -16,18 +20,28 @@ class Schedule:
     batch: int
     """Crops of the first side a step, over all processes; of larger ones as many as have the same number of pixels."""
     learning_rate: float
-    """Peak of AdamW's rate: linear warm-up, then half a cosine to 1 % of it."""
-    warmup: float = 0.03
-    """Share of the steps."""
+    """Peak of AdamW's rate."""
+    warmup: int
+    """First steps, in which the rate rises in a line."""
+    decay: int
+    """Last steps, in which it falls by half a cosine to 1 %; between both it stays. What is learnt before the last steps does
+    not depend on how many there are."""
     weight_decay: float = 0.02
     """Of filters; BatchNorm's values and biases are not decayed."""
     ema: float = 0.9995
     """Decay of the running mean of the weights, which is the result."""
-    freeze_norms: float = 1.0
-    """Share of the steps after which BatchNorm uses the statistics that inference uses. A step has few large crops, whose
-    own statistics differ from those of all crops: what is read from them at the end should be learnt with them too."""
-    plain_end: float = 1.0
-    """Share of the steps after which `Crops.plain_at_end` holds."""
+    freeze_norms: int = NEVER
+    """The step from which on BatchNorm uses the statistics that inference uses (by default never). A step has few large
+    crops, whose own statistics differ from those of all crops: what is read from them at the end should be learnt with them too."""
+    plain_end: int = 0
+    """Last steps in which `Crops.plain_at_end` holds."""
+
+    def of_length(self, steps: int) -> Schedule:
+        """The same of another number of steps."""
+        def scaled(count: int) -> int:
+            return count if count == NEVER else round(count * steps / self.steps)
+
+        return replace(self, steps=steps, **{n: scaled(getattr(self, n)) for n in ("warmup", "decay", "freeze_norms", "plain_end")})
 
 
 @dataclass
@@ -37,6 +51,9 @@ class Collection:
     name: str
     labels: str
     """`boxes`: faces drawn by people; `heads`: heads marked by people, faces by the teacher; `none`: no face in them."""
+    taught_by: str = ""
+    """Weights file, in the folder of `train.py --networks`, whose outputs on crops with these photographs are taught beside the
+    labels (`Loss.teacher_weight`). Of a crop's photographs the collection that is listed last decides."""
     weights: dict[str, float] = field(default_factory=dict)
     """How much more often than by its number a source's photographs are drawn (1 where not named). A source is what stands
     before the first underscore of a file's name."""
@@ -115,6 +132,9 @@ class Loss:
     """A crop of more than `crowd_anchors` positive anchors weighs, whole, their number to 1 minus this power: with 0, a crop of
     a hundred faces counts a hundred times as much as a portrait, with 1 as much as any."""
     crowd_anchors: float = 12.0
+    teacher_weight: float = 0.0
+    """Of the same terms towards the outputs that the network `Collection.taught_by` has for the crop: labels name a face's best
+    anchors, a network says what it makes of each."""
     pixel_weight: float = 0.0
     """Of the dense part (`dense.py`): faces drawn from 144 numbers of their anchor, held against the photograph. 0: it is not computed.
     It teaches features only; a weights file has no such numbers."""
@@ -155,6 +175,10 @@ class Recipe:
     crops: Crops
     loss: Loss
 
+    def networks(self) -> list[str]:
+        """The weights files whose outputs are taught, in the order of the collections."""
+        return list(dict.fromkeys(c.taught_by for c in self.collections if c.taught_by)) if self.loss.teacher_weight else []
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for files."""
         return asdict(self)
@@ -178,6 +202,9 @@ def load(path: Path) -> Recipe:
         (any(side % 32 or side < 64 for side in crops.sides),
          f"crops.sides: expected multiples of 32 from 64 on, found {crops.sides}"),
         (recipe.schedule.steps < 1, f"schedule.steps: expected 1 or more, found {recipe.schedule.steps}"),
+        (recipe.schedule.warmup < 0 or recipe.schedule.decay < 0 or recipe.schedule.warmup + recipe.schedule.decay > recipe.schedule.steps,
+         f"schedule: expected a warmup and a decay within {recipe.schedule.steps} steps, "
+         f"found {recipe.schedule.warmup} and {recipe.schedule.decay}"),
     ):
         if problem:
             raise ValueError(f"{path}: {words}")

@@ -37,8 +37,8 @@ def arm(recipe: Recipe, name: str, options: argparse.Namespace) -> Recipe:
     """The recipe of one arm."""
     landmarks, pixels = ARMS[name]
     return replace(
-        recipe, schedule=replace(recipe.schedule, steps=options.steps, batch=options.batch, ema=options.ema),
-        loss=replace(recipe.loss, landmark_weight=recipe.loss.landmark_weight if landmarks else 0.0,
+        recipe, schedule=replace(recipe.schedule.of_length(options.steps), batch=options.batch, ema=options.ema),
+        loss=replace(recipe.loss, teacher_weight=0.0, landmark_weight=recipe.loss.landmark_weight if landmarks else 0.0,
                      pixel_weight=PIXEL_WEIGHT if pixels else 0.0))
 
 
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace, name: str, seed: int) -> list[float]:
     """Trains one arm on one seed, and measures it: `FIGURES`."""
     folder = options.out / f"{name.replace(' ', '_').replace('+_', '')}_{seed}"
     run_options = argparse.Namespace(**{
-        **vars(options), "out": folder, "seed": seed, "detector": None, "processes": 1, "workers": 0, "save_minutes": 5.0,
+        **vars(options), "out": folder, "seed": seed, "detector": None, "networks": None, "processes": 1, "workers": 0, "save_minutes": 5.0,
         "snapshot_steps": options.steps})
     detector = evaluate.load(train.train(run_options, arm(recipe_code.load(options.recipe), name, options)))
     store = photo_code.Store(options.pixels)

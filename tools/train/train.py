@@ -25,13 +25,13 @@ from crops import Batches
 import dense
 import export
 import measure
-from losses import multi_task_loss
+from losses import multi_task_loss, teaching_loss
 from model import Network, load_imagenet_backbone, load_weights_file, prepare, restore_norms
 import photos
 import recipe as recipe_code
 from recipe import Recipe, Schedule
 
-PARTS = ("class", "box", "overlap", "landmark", "pixel")
+PARTS = ("class", "box", "overlap", "landmark", "teacher", "pixel")
 """Of the loss, as `log.csv` has them."""
 
 STATISTICS_SIDE, STATISTICS_CROPS = 512, 16
@@ -46,6 +46,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     start = parser.add_mutually_exclusive_group(required=True)
     start.add_argument("--backbone", type=Path, help="ImageNet MobileNet-0.25 checkpoint to start from")
     start.add_argument("--detector", type=Path, help="weights file to go on from")
+    parser.add_argument("--networks", type=Path, help="folder with the weights files that the recipe's collections are taught_by")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--pixels", type=Path, help="folder for decoded photographs, which runs can share (default: OUT/pixels)")
     parser.add_argument("--library", type=Path, help="retinaface_mesh_python.so, which draws the faces of a recipe with loss.pixel_weight")
@@ -61,12 +62,11 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def learning_rate(step: int, schedule: Schedule) -> float:
-    """Linear warm-up, then half a cosine to 1 % of the peak: it fits any length of run."""
-    progress = step / schedule.steps
-    if progress < schedule.warmup:
-        return schedule.learning_rate * (0.02 + 0.98 * progress / schedule.warmup)
-    rest = (progress - schedule.warmup) / (1 - schedule.warmup)
-    return schedule.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * rest)))
+    """Linear warm-up, the peak, then half a cosine to 1 % of it."""
+    if step < schedule.warmup:
+        return schedule.learning_rate * (0.02 + 0.98 * step / schedule.warmup)
+    left = min(1.0, (schedule.steps - step) / max(1, schedule.decay))
+    return schedule.learning_rate * (0.01 + 0.99 * 0.5 * (1 - math.cos(math.pi * left)))
 
 
 def make_optimizer(parameters: list[nn.Parameter], schedule: Schedule) -> torch.optim.Optimizer:
@@ -150,6 +150,8 @@ def train(options: argparse.Namespace, recipe: Recipe) -> Path:
     """Runs the training and returns the weights file, or `last.pt` of a run that was stopped."""
     if recipe.loss.pixel_weight and not options.library:
         raise ValueError(f"{options.recipe}: loss.pixel_weight: expected --library, which draws faces, found none")
+    if recipe.networks() and not options.networks:
+        raise ValueError(f"{options.recipe}: taught_by: expected --networks, a folder with {' and '.join(recipe.networks())}, found none")
     options.out.mkdir(parents=True, exist_ok=True)
     check_resumable(options, recipe)
     if options.processes == 1:
@@ -210,19 +212,39 @@ def dev_photos(options: argparse.Namespace, recipe: Recipe) -> dict[str, list[ph
     return {c.name: group for c, group in read_photos(options, recipe, ("dev",)) if group}
 
 
+def load_detector_of(path: Path, recipe: Recipe) -> Network:
+    """A weights file with the recipe's network. Raises ValueError if it has another."""
+    model = load_weights_file(path)
+    if (model.architecture, model.profile) != (recipe.architecture, recipe.profile):
+        raise ValueError(f"{path}: expected {recipe.architecture} of profile {recipe.profile}, "
+                         f"found {model.architecture} of {model.profile}")
+    return model
+
+
 def start_from(options: argparse.Namespace, recipe: Recipe, batches: Batches) -> Network:
     """The network before its first step."""
     if options.backbone:
         model = Network(recipe.architecture, recipe.profile)
         load_imagenet_backbone(model, options.backbone)
         return model
-    model = load_weights_file(options.detector)
-    if (model.architecture, model.profile) != (recipe.architecture, recipe.profile):
-        raise ValueError(f"{options.detector}: expected {recipe.architecture} of profile {recipe.profile}, "
-                         f"found {model.architecture} of {model.profile}")
+    model = load_detector_of(options.detector, recipe)
     # The same crops in every process of a team.
     restore_norms(model, prepare(batches.crops(0, 0, STATISTICS_SIDE, STATISTICS_CROPS)["image"], recipe.profile))
     return model
+
+
+@torch.no_grad()
+def teachers_outputs(networks: list[Network], pixels: Tensor, which: Tensor, like: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What network `which` [B] makes of its crop of `pixels` [B, H, W, 3], in tensors as `like` (-1: zeros)."""
+    result = {head: torch.zeros_like(like[head], dtype=torch.float32) for head in ("class", "box", "landmark")}
+    for index, network in enumerate(networks):
+        rows = (which == index).nonzero().flatten()
+        if len(rows):
+            with torch.autocast(pixels.device.type, torch.bfloat16):
+                outputs = network(prepare(pixels[rows], network.profile))
+            for head, values in result.items():
+                values[rows] = outputs[head].float()
+    return result
 
 
 def train_in(team: Team, options: argparse.Namespace, recipe: Recipe) -> None:
@@ -250,6 +272,8 @@ def train_in(team: Team, options: argparse.Namespace, recipe: Recipe) -> None:
     if head:
         painter = dense.Painter(dense.Library(options.library), device)
         parameters += head.parameters()
+    networks = [load_detector_of(options.networks / name, recipe).to(device, memory_format=torch.channels_last).eval()
+                for name in recipe.networks()]
     optimizer = make_optimizer(parameters, schedule)
     ema = {name: value.detach().clone() for name, value in model.state_dict().items()}
     step, spent, crops = 0, 0.0, 0
@@ -288,7 +312,6 @@ def train_in(team: Team, options: argparse.Namespace, recipe: Recipe) -> None:
     # On the device until they are written: reading a number there waits for all that was asked of it.
     sums = dict.fromkeys(PARTS, torch.zeros((), device=device))
     reported, saved_at = step, time.monotonic()
-    freeze_at = math.ceil(schedule.freeze_norms * schedule.steps)
 
     def save() -> None:
         save_atomically(
@@ -297,11 +320,11 @@ def train_in(team: Team, options: argparse.Namespace, recipe: Recipe) -> None:
              "architecture": recipe.architecture, "profile": recipe.profile}, last)
 
     for batch in loader:
-        if step == freeze_at:
+        if step == schedule.freeze_norms:
             # From here on the network is the running mean, and BatchNorm what it is in inference.
             model.load_state_dict(ema)
             team.average_state(model)
-        model.train(step < freeze_at)
+        model.train(step < schedule.freeze_norms)
         rate = learning_rate(step, schedule)
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -310,6 +333,10 @@ def train_in(team: Team, options: argparse.Namespace, recipe: Recipe) -> None:
         with torch.autocast(device.type, torch.bfloat16):
             outputs = model(prepare(pixels, recipe.profile), features=head is not None)
         loss, parts = multi_task_loss(outputs, batch, recipe.loss)
+        if networks:
+            taught = teachers_outputs(networks, pixels, batch["network"], outputs)
+            distance = teaching_loss(outputs, taught, batch["network"] >= 0, recipe.loss)
+            loss, parts["teacher"] = loss + recipe.loss.teacher_weight * distance, distance.detach()
         if head:
             drawn, parts["pixel"] = dense.pixel_loss(head, painter, outputs["features"], pixels, batch, recipe.loss)
             loss = loss + recipe.loss.pixel_weight * drawn
