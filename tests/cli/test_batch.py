@@ -151,6 +151,31 @@ def test_nothing_is_skipped_in_silence(tmp_path: Path) -> None:
         assert sum(f"{tmp_path / name}:" in line for line in messages) == 1, name
 
 
+@pytest.mark.parametrize("flavour", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_links_in_a_tar_archive(tmp_path: Path, flavour: int) -> None:
+    """A hard link is the file that it leads to, however long its name; what is neither file nor directory is named."""
+    noise(32, 32, 1).save(tmp_path / "a.png")
+    long = "a" * 90 + "/" + "b" * 60
+    members = [(tarfile.LNKTYPE, f"{long}2.png", f"{long}.png"), (tarfile.SYMTYPE, "soft.png", "first.png"),
+               (tarfile.LNKTYPE, "second.png", "first.png"), (tarfile.LNKTYPE, "lost.png", "missing.png"), (tarfile.FIFOTYPE, "pipe.png", "")]
+    if flavour == tarfile.USTAR_FORMAT:
+        members = members[1:]  # its link names have at most 100 bytes
+    with tarfile.open(tmp_path / "links.tar", "w", format=flavour) as archive:
+        for name in ("first.png", f"{long}.png"):
+            archive.add(tmp_path / "a.png", name)
+        for kind, name, target in members:
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, target
+            archive.addfile(member)
+    done = run("detect", "--model", MODEL, "--json", "-", tmp_path / "links.tar")
+    assert done.returncode == 0
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert all(line["width"] == 32 for line in lines)
+    expected = {"first.png", f"{long}.png", "second.png"} | ({f"{long}2.png"} if flavour != tarfile.USTAR_FORMAT else set())
+    assert {line["file"].removeprefix(f"{tmp_path}/links.tar/") for line in lines} == expected
+    assert "left out 3 files: 3 neither file nor directory: soft.png, lost.png, pipe.png" in done.stderr.decode()
+
+
 # Several at a time
 
 

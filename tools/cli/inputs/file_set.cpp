@@ -135,7 +135,7 @@ void FileSet::read_tar_headers() {
     };
     constexpr std::uint64_t kLongestName = 1 << 16;
     Block block;
-    std::string long_name;
+    std::string long_name, long_target;
     std::uint64_t at = 0;
     for (;; at += kBlock) {
         if (fseeko(archive_.get(), static_cast<off_t>(at), SEEK_SET) != 0) fail(at, "cannot seek");
@@ -146,22 +146,33 @@ void FileSet::read_tar_headers() {
         std::uint64_t size = 0;
         if (!checksum_holds(block) || !parse_number(block.data() + 124, 12, size)) fail(at, "malformed header");
         const unsigned char type = block[156];
-        if (type == 'L' || type == 'x') {
+        if (type == 'L' || type == 'K' || type == 'x') {
             if (size > kLongestName) fail(at, "name too long");
             std::string data(static_cast<std::size_t>(size), '\0');
             if (std::fread(&data[0], 1, data.size(), archive_.get()) != data.size()) fail(at, "truncated name");
-            const std::string name = type == 'L' ? std::string(data.c_str()) : pax_value(data, "path");
+            const std::string name = type == 'x' ? pax_value(data, "path") : type == 'L' ? data.c_str() : "";
+            const std::string target = type == 'x' ? pax_value(data, "linkpath") : type == 'K' ? data.c_str() : "";
             if (!name.empty()) long_name = name;
-        } else {
-            if (type == '0' || type == 0) {
-                std::string name = text(block.data(), 100);
-                const std::string prefix = text(block.data() + 345, 155);
-                const bool ustar = std::memcmp(block.data() + 257, "ustar\0", 6) == 0;
-                if (ustar && !prefix.empty()) name = prefix + "/" + name;
-                if (!long_name.empty()) name = long_name;
+            if (!target.empty()) long_target = target;
+        } else if (type != 'g' && type != '5') {
+            std::string name = text(block.data(), 100);
+            const std::string prefix = text(block.data() + 345, 155);
+            const bool ustar = std::memcmp(block.data() + 257, "ustar\0", 6) == 0;
+            if (ustar && !prefix.empty()) name = prefix + "/" + name;
+            if (!long_name.empty()) name = long_name;
+            if (type == '0' || type == 0 || type == '7') {
                 add(name, {at + kBlock, size});
+            } else {
+                const auto target = entries_.find(without_dot(long_target.empty() ? text(block.data() + 157, 100) : long_target));
+                if (type == '1' && target != entries_.end())
+                    add(name, target->second);
+                else
+                    others_.push_back(without_dot(name));
             }
+        }
+        if (type != 'L' && type != 'K' && type != 'x') {
             long_name.clear();
+            long_target.clear();
         }
         at += (size + kBlock - 1) / kBlock * kBlock;
     }

@@ -13,7 +13,7 @@ struct zip;
 namespace cli {
 
 /// Regular files of a directory, of an uncompressed tar archive (ustar, GNU or pax names) or, where the build has libzip, of a zip
-/// archive, read one at a time. The names of an archive lose a leading "./"; those in a directory are paths relative to it. Threads
+/// archive, read one at a time; a hard link in a tar archive is the file that it leads to. The names of an archive lose a leading "./"; those in a directory are paths relative to it. Threads
 /// may share one.
 class FileSet {
 public:
@@ -25,6 +25,9 @@ public:
 
     /// Names of an archive's files in their order there; of a directory none.
     const std::vector<std::string>& names() const { return names_; }
+
+    /// Names of what an archive has beside files and directories: symbolic links, devices, hard links that lead to no file before them.
+    const std::vector<std::string>& others() const { return others_; }
 
     bool contains(const std::string& name) const;
 
@@ -52,7 +55,7 @@ private:
     std::unique_ptr<zip, Close> zip_;
     mutable std::mutex zip_mutex_;
     std::map<std::string, Entry> entries_;
-    std::vector<std::string> names_;
+    std::vector<std::string> names_, others_;
 };
 
 /// Whether a path is named like an archive that FileSet reads: .tar, .zip.

@@ -230,6 +230,7 @@ void Inputs::expand_archive(const std::string& path) {
         queue_.push_back({path + "/" + name, "", archive, name});
         any = true;
     }
+    for (const std::string& name : archive->others()) left_out.add(Kind::special, name);
     if (!any) queue_.push_back({path, "archive without picture files", nullptr, ""});
     left_out.report(path);
 }
