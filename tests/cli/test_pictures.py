@@ -123,6 +123,18 @@ def test_png_modes(tmp_path: Path, portrait: Image.Image, mode: str) -> None:
     check_face(find_or_skip(tmp_path / "image.png"))
 
 
+@pytest.mark.parametrize("kind", ["png", "tif", "webp"])
+def test_colours_are_those_stored_beside_alpha(tmp_path: Path, portrait: Image.Image, kind: str) -> None:
+    if kind == "webp" and not features.check("webp"):
+        pytest.skip("this Pillow writes no WebP")
+    image = portrait.copy()
+    image.putalpha(Image.linear_gradient("L").resize(image.size).point(lambda v: max(1, v)))
+    image.save(tmp_path / f"image.{kind}", **({"lossless": True} if kind == "webp" else {}))
+    check_face(find_or_skip(tmp_path / f"image.{kind}", "--draw", tmp_path / "drawn"))
+    drawn = np.asarray(Image.open(tmp_path / "drawn" / "image.png").convert("RGB"))[300:].astype(int)
+    assert np.abs(drawn - np.asarray(portrait)[300:]).mean() < 1
+
+
 def test_cmyk_without_marker(tmp_path: Path, portrait: Image.Image) -> None:
     """Inks come inverted with Photoshop's marker, and, as most readers have it, without."""
     inverted = Image.fromarray(255 - np.asarray(portrait.convert("CMYK")), "CMYK")

@@ -87,6 +87,14 @@ void read_tiff(Bytes file, ImageBuilder& builder) {
     if (TIFFRGBAImageOK(tiff.get(), reason) == 0) refuse(reason);
     // Rows come as stored: libtiff's own turning knows half of the orientations.
     TIFFSetField(tiff.get(), TIFFTAG_ORIENTATION, std::uint16_t{ORIENTATION_TOPLEFT});
+    // And colours as stored, as of every other format: libtiff would darken them by an alpha that they were not multiplied by.
+    std::uint16_t extra_count = 0;
+    const std::uint16_t* extra = nullptr;
+    TIFFGetFieldDefaulted(tiff.get(), TIFFTAG_EXTRASAMPLES, &extra_count, &extra);
+    if (extra_count > 0) {
+        const std::vector<std::uint16_t> multiplied(extra_count, std::uint16_t{EXTRASAMPLE_ASSOCALPHA});
+        TIFFSetField(tiff.get(), TIFFTAG_EXTRASAMPLES, extra_count, multiplied.data());
+    }
 
     const bool tiled = TIFFIsTiled(tiff.get()) != 0;
     std::uint32_t tile_width = width;
