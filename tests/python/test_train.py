@@ -670,12 +670,12 @@ def run_of(folder: Path, settings: Path, out: Path, *more: str, detector: Path |
 def test_the_whole_recipe_shortened(tmp_path: Path, drawn_data: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """From the backbone to a weights file by one command of two processes, then its measure by the documented one."""
     settings = write_recipe(tmp_path / "short.toml", steps=120, batch=24, sides=[128, 160], shares=[0.7, 0.3], ema=0.95,
-                            learning_rate=5e-3)
+                            learning_rate=5e-3, teacher_weight=0.1)  # of a network that has never seen drawings
     weights = run_of(drawn_data, settings, tmp_path / "run", "--processes", "2", "--snapshot-steps", "100")
     lines = (tmp_path / "run" / "log.csv").read_text().splitlines()
     assert lines[0] == "step,crops,seconds,rate,class,box,overlap,landmark,teacher,pixel" and len(lines) == 1 + 2
     first, last = (dict(zip(lines[0].split(","), map(float, line.split(",")))) for line in lines[1:])
-    assert last["class"] < 0.8 * first["class"] and last["landmark"] < 0.8 * first["landmark"] and last["teacher"] < 0.6 * first["teacher"]
+    assert last["class"] < 0.6 * first["class"] and last["teacher"] < first["teacher"]
     assert len((tmp_path / "run" / "dev.csv").read_text().splitlines()) == 3
     content = weights_file.load(weights.read_bytes())
     assert (content.architecture, content.profile, content.version) == ("mobilenet025", "biubug6", "1.0.0")
@@ -719,6 +719,17 @@ def test_a_run_goes_on_from_a_weights_file(tmp_path: Path, drawn_data: Path) -> 
     other.write_text(other.read_text().replace('profile = "biubug6"', 'profile = "insightface"'))
     with pytest.raises(ValueError, match="expected mobilenet025 of profile insightface, found mobilenet025 of biubug6"):
         run_of(drawn_data, other, tmp_path / "another", detector=SHIPPED)
+
+
+def test_networks_that_teach_are_asked_for_by_name(tmp_path: Path, drawn_data: Path) -> None:
+    settings = write_recipe(tmp_path / "short.toml", steps=2, batch=2, sides=[64], shares=[1.0])
+    options = ["--data", str(drawn_data), "--backbone", str(drawn_data / "backbone.pth"), "--out", str(tmp_path / "run"), "--device", "cpu"]
+    with pytest.raises(ValueError, match="taught_by: expected --networks, a folder with 0.9.0.safetensors and 0.12.0.safetensors"):
+        train.train(train.parse_arguments([str(settings), *options]), recipe.load(settings))
+    (drawn_data / "0.12.0.safetensors").unlink()
+    with pytest.raises(OSError, match="0.12.0.safetensors"):
+        run_of(drawn_data, settings, tmp_path / "run", "--processes", "2")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_not(tmp_path: Path, drawn_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,8 +63,9 @@ def overlap_loss(values: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 def teaching_loss(outputs: Outputs, teacher: Outputs, is_taught: Tensor, options: Loss) -> Tensor:
     """Scalar distance of raw outputs from a teacher's, of the same crops, by the weights of class, box and landmark.
 
-    Class: Kullback-Leibler divergence summed over all anchors, over the number that the teacher takes for a face. Boxes and
-    landmarks: smooth-L1 where it takes one for a face, weighted by its score. Crops that are not `is_taught` [B] count nothing.
+    Class: Kullback-Leibler divergence summed over all anchors, over the sum of the teacher's scores where they are above 0.5.
+    Boxes and landmarks: smooth-L1 there, weighted by the score. Crowds weigh as in `multi_task_loss`, by the teacher's count; crops
+    that are not `is_taught` [B] count nothing.
     """
     target = F.log_softmax(teacher["class"].float(), dim=2)
     score = target[..., 1].exp().masked_fill(~is_taught[:, None], 0.0)

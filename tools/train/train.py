@@ -152,6 +152,8 @@ def train(options: argparse.Namespace, recipe: Recipe) -> Path:
         raise ValueError(f"{options.recipe}: loss.pixel_weight: expected --library, which draws faces, found none")
     if recipe.networks() and not options.networks:
         raise ValueError(f"{options.recipe}: taught_by: expected --networks, a folder with {' and '.join(recipe.networks())}, found none")
+    for name in recipe.networks():
+        load_detector_of(options.networks / name, recipe)  # before any process starts
     options.out.mkdir(parents=True, exist_ok=True)
     check_resumable(options, recipe)
     if options.processes == 1:

@@ -13,8 +13,8 @@ struct zip;
 namespace cli {
 
 /// Regular files of a directory, of an uncompressed tar archive (ustar, GNU or pax names) or, where the build has libzip, of a zip
-/// archive, read one at a time; a hard link in a tar archive is the file that it leads to. The names of an archive lose a leading "./"; those in a directory are paths relative to it. Threads
-/// may share one.
+/// archive, read one at a time; a hard link in a tar archive is the file that it leads to. The names of an archive lose a leading
+/// "./"; those in a directory are paths relative to it. Threads may share one.
 class FileSet {
 public:
     /// Opens `path`; an archive's headers are read, its contents are not. Throws retinaface::Error (io, bad_format, unsupported).
