@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+import math
 from pathlib import Path
 import sys
 
@@ -101,8 +102,9 @@ class Pairs:
     union: np.ndarray
 
 
-def overlapping(boxes: np.ndarray, height: int, width: int) -> Pairs:
-    """Every pair of an anchor of a picture of that size and a box [n, 4] that it overlaps.
+def overlapping(boxes: np.ndarray, height: int, width: int, smallest: float = 0.0, largest: float = math.inf) -> Pairs:
+    """Every pair of an anchor of a picture of that size and a box [n, 4] that it overlaps, if the box's area is `smallest` to
+    `largest` times the anchor's.
 
     Only cells within reach of a box are looked at: a crowd has hundreds of faces, each of which few anchors overlap.
     """
@@ -114,7 +116,8 @@ def overlapping(boxes: np.ndarray, height: int, width: int) -> Pairs:
             # Cells (column, row) whose anchor reaches into the box, from `low` up to `high`.
             low = np.maximum(np.floor((boxes[:, :2] - size / 2) / stride - 0.5).astype(np.int64) + 1, 0)
             high = np.minimum(np.ceil((boxes[:, 2:] + size / 2) / stride - 0.5).astype(np.int64), shape)
-            counts = np.maximum(high - low, 0)
+            share = area(boxes) / size**2
+            counts = np.maximum(high - low, 0) * ((share >= smallest) & (share <= largest))[:, None]
             cells = counts.prod(axis=1)
             box = np.repeat(np.arange(len(boxes)), cells)
             inner = np.arange(len(box)) - np.repeat(np.cumsum(cells) - cells, cells)
@@ -147,12 +150,12 @@ def match(
     index = np.zeros(count, np.int64)
     overlap = np.zeros(count)
     if len(ignored):
-        pairs = overlapping(ignored, height, width)
+        pairs = overlapping(ignored, height, width, smallest=0.15)
         own = make_anchors(height, width)[pairs.anchor, 2] ** 2
         label[pairs.anchor[(pairs.intersection >= 0.5 * own) | (pairs.intersection >= 0.15 * pairs.union)]] = IGNORED
     if not len(boxes):
         return label, index, overlap
-    pairs = overlapping(boxes, height, width)
+    pairs = overlapping(boxes, height, width, smallest=0.1, largest=10)
     iou_of = pairs.intersection / pairs.union
     order = np.flatnonzero(iou_of >= 0.1)
     order = order[np.argsort(iou_of[order], kind="stable")]
