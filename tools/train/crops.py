@@ -276,8 +276,8 @@ class Batches(torch.utils.data.Dataset):
     """The batch of every step of a recipe, by the step's number: the same however often a run was stopped.
 
     A batch is a dictionary: image [B, side, side, 3] uint8, R, G, B, the targets of `multi_task_loss`, and network [B] int64, which of
-    `Recipe.networks` teaches a crop (-1: none). Processes that
-    train together are `team` and each gives its `rank`: their crops differ, the crops' sides do not, so that none waits.
+    `Recipe.networks` teaches a crop (-1: none). Processes that train together are `team` and share every batch's crops: each has, by
+    its `rank`, every `team`th.
     """
 
     def __init__(
@@ -310,16 +310,20 @@ class Batches(torch.utils.data.Dataset):
         return self.recipe.schedule.steps
 
     def __getitem__(self, step: int) -> dict[str, torch.Tensor]:
-        crops, schedule = self.recipe.crops, self.recipe.schedule
+        crops = self.recipe.crops
         side = random.Random(f"{self.seed} {step}").choices(crops.sides, crops.shares)[0]
-        return self.crops(step, self.rank, side, max(1, round(schedule.batch / self.team * (crops.sides[0] / side) ** 2)))
+        return self.crops(step, side, range(self.rank, self.size(side), self.team))
 
-    def crops(self, step: int, rank: int, side: int, count: int) -> dict[str, torch.Tensor]:
-        """A batch of one member of the team."""
+    def size(self, side: int) -> int:
+        """Crops of that side a step, one or more for every process."""
+        first = self.recipe.crops.sides[0]
+        return max(self.team, round(self.recipe.schedule.batch * (first / side) ** 2))
+
+    def crops(self, step: int, side: int, numbers: range) -> dict[str, torch.Tensor]:
+        """Some crops of a step."""
         crops, schedule = self.recipe.crops, self.recipe.schedule
-        rng = random.Random(f"{self.seed} {step} {rank}")
-        plain = crops.plain_at_end if step >= schedule.steps - schedule.plain_end else crops.plain
-        samples = [self.sample(rng, side, plain) for _ in range(count)]
+        plain = crops.plain_at_end if schedule.left(step) <= schedule.plain_end else crops.plain
+        samples = [self.sample(random.Random(f"{self.seed} {step} {number}"), side, plain) for number in numbers]
         return {key: torch.from_numpy(np.stack([sample[key] for sample in samples])) for key in samples[0]}
 
     def draw_photo(self, rng: random.Random) -> Photo:

@@ -24,8 +24,12 @@ class Schedule:
     warmup: int
     """First steps, in which the rate rises in a line."""
     decay: int
-    """Last steps, in which it falls by half a cosine to 1 %; between both it stays. What is learnt before the last steps does
-    not depend on how many there are."""
+    """Last steps of the first cycle, in which it falls by half a cosine to 1 %; between both it stays. What is learnt before the last
+    steps does not depend on how many there are."""
+    restart: int = NEVER
+    """The step at which a second cycle begins, if there is one (Loshchilov & Hutter 2017): the rate is `restart_rate` again, and falls by
+    half a cosine over all that is left."""
+    restart_rate: float = 0.0
     weight_decay: float = 0.02
     """Of filters; BatchNorm's values and biases are not decayed."""
     ema: float = 0.9995
@@ -34,14 +38,19 @@ class Schedule:
     """The step from which on BatchNorm uses the statistics that inference uses (by default never). A step has few large
     crops, whose own statistics differ from those of all crops: what is read from them at the end should be learnt with them too."""
     plain_end: int = 0
-    """Last steps in which `Crops.plain_at_end` holds."""
+    """Last steps of each cycle in which `Crops.plain_at_end` holds."""
+
+    def left(self, step: int) -> int:
+        """Steps from `step` to the end of its cycle."""
+        return (self.restart if step < self.restart < self.steps else self.steps) - step
 
     def of_length(self, steps: int) -> Schedule:
         """The same of another number of steps."""
         def scaled(count: int) -> int:
             return count if count == NEVER else round(count * steps / self.steps)
 
-        return replace(self, steps=steps, **{n: scaled(getattr(self, n)) for n in ("warmup", "decay", "freeze_norms", "plain_end")})
+        names = "warmup", "decay", "restart", "freeze_norms", "plain_end"
+        return replace(self, steps=steps, **{name: scaled(getattr(self, name)) for name in names})
 
 
 @dataclass
@@ -202,8 +211,8 @@ def load(path: Path) -> Recipe:
         (any(side % 32 or side < 64 for side in crops.sides),
          f"crops.sides: expected multiples of 32 from 64 on, found {crops.sides}"),
         (recipe.schedule.steps < 1, f"schedule.steps: expected 1 or more, found {recipe.schedule.steps}"),
-        (recipe.schedule.warmup < 0 or recipe.schedule.decay < 0 or recipe.schedule.warmup + recipe.schedule.decay > recipe.schedule.steps,
-         f"schedule: expected a warmup and a decay within {recipe.schedule.steps} steps, "
+        (recipe.schedule.warmup < 0 or recipe.schedule.decay < 0 or recipe.schedule.warmup + recipe.schedule.decay > recipe.schedule.left(0),
+         f"schedule: expected a warmup and a decay within the {recipe.schedule.left(0)} steps of the first cycle, "
          f"found {recipe.schedule.warmup} and {recipe.schedule.decay}"),
     ):
         if problem:

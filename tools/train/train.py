@@ -30,6 +30,7 @@ from model import Network, load_imagenet_backbone, load_weights_file, prepare, r
 import photos
 import recipe as recipe_code
 from recipe import Recipe, Schedule
+from runner import Runner
 
 PARTS = ("class", "box", "overlap", "landmark", "teacher", "pixel")
 """Of the loss, as `log.csv` has them."""
@@ -62,11 +63,13 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def learning_rate(step: int, schedule: Schedule) -> float:
-    """Linear warm-up, the peak, then half a cosine to 1 % of it."""
+    """Linear warm-up, the peak, then half a cosine to 1 % of it; from `restart` on another."""
     if step < schedule.warmup:
         return schedule.learning_rate * (0.02 + 0.98 * step / schedule.warmup)
-    left = min(1.0, (schedule.steps - step) / max(1, schedule.decay))
-    return schedule.learning_rate * (0.01 + 0.99 * 0.5 * (1 - math.cos(math.pi * left)))
+    again = step >= schedule.restart
+    peak, decay = (schedule.restart_rate, schedule.left(schedule.restart)) if again else (schedule.learning_rate, schedule.decay)
+    left = min(1.0, schedule.left(step) / max(1, decay))
+    return peak * (0.01 + 0.99 * 0.5 * (1 - math.cos(math.pi * left)))
 
 
 def make_optimizer(parameters: list[nn.Parameter], schedule: Schedule) -> torch.optim.Optimizer:
@@ -191,7 +194,7 @@ def check_resumable(options: argparse.Namespace, recipe: Recipe) -> None:
     Raises ValueError that names what differs.
     """
     path = options.out / "recipe.json"
-    mine = {**recipe.as_dict(), "seed": options.seed, "processes": options.processes}
+    mine = {**recipe.as_dict(), "seed": options.seed}
     if path.exists():
         theirs = json.loads(path.read_text())
         different = [key for key in mine if json.loads(json.dumps(mine[key])) != theirs.get(key)]
@@ -231,21 +234,22 @@ def start_from(options: argparse.Namespace, recipe: Recipe, batches: Batches) ->
         return model
     model = load_detector_of(options.detector, recipe)
     # The same crops in every process of a team.
-    restore_norms(model, prepare(batches.crops(0, 0, STATISTICS_SIDE, STATISTICS_CROPS)["image"], recipe.profile))
+    restore_norms(model, prepare(batches.crops(0, STATISTICS_SIDE, range(STATISTICS_CROPS))["image"], recipe.profile))
     return model
 
 
 @torch.no_grad()
-def teachers_outputs(networks: list[Network], pixels: Tensor, which: Tensor, like: dict[str, Tensor]) -> dict[str, Tensor]:
+def teachers_outputs(networks: list[Runner], pixels: Tensor, which: Tensor, like: dict[str, Tensor]) -> dict[str, Tensor]:
     """What network `which` [B] makes of its crop of `pixels` [B, H, W, 3], in tensors as `like` (-1: zeros)."""
     result = {head: torch.zeros_like(like[head], dtype=torch.float32) for head in ("class", "box", "landmark")}
     for index, network in enumerate(networks):
-        rows = (which == index).nonzero().flatten()
-        if len(rows):
-            with torch.autocast(pixels.device.type, torch.bfloat16):
-                outputs = network(prepare(pixels[rows], network.profile))
+        mine = which == index
+        # On a GPU every network sees all crops: every other number of them would have to be recorded.
+        seen = torch.ones_like(mine) if pixels.is_cuda else mine
+        if seen.any():
+            outputs = network(pixels[seen])
             for head, values in result.items():
-                values[rows] = outputs[head].float()
+                values[mine] = outputs[head][mine[seen]].float()
     return result
 
 
@@ -274,8 +278,10 @@ def train_in(team: Team, options: argparse.Namespace, recipe: Recipe) -> None:
     if head:
         painter = dense.Painter(dense.Library(options.library), device)
         parameters += head.parameters()
-    networks = [load_detector_of(options.networks / name, recipe).to(device, memory_format=torch.channels_last).eval()
-                for name in recipe.networks()]
+    run = Runner(model, features=head is not None)
+    networks = [
+        Runner(load_detector_of(options.networks / name, recipe).to(device, memory_format=torch.channels_last).eval().requires_grad_(False))
+        for name in recipe.networks()]
     optimizer = make_optimizer(parameters, schedule)
     ema = {name: value.detach().clone() for name, value in model.state_dict().items()}
     step, spent, crops = 0, 0.0, 0
@@ -332,8 +338,7 @@ def train_in(team: Team, options: argparse.Namespace, recipe: Recipe) -> None:
             group["lr"] = rate
         batch = {name: value.to(device) for name, value in batch.items()}
         pixels = batch.pop("image")
-        with torch.autocast(device.type, torch.bfloat16):
-            outputs = model(prepare(pixels, recipe.profile), features=head is not None)
+        outputs = run(pixels)
         loss, parts = multi_task_loss(outputs, batch, recipe.loss)
         if networks:
             taught = teachers_outputs(networks, pixels, batch["network"], outputs)
@@ -349,7 +354,7 @@ def train_in(team: Team, options: argparse.Namespace, recipe: Recipe) -> None:
         torch.nn.utils.clip_grad_norm_(parameters, 20.0)
         optimizer.step()
         step += 1
-        crops += len(pixels) * team.size
+        crops += batches.size(pixels.shape[1])
         update_ema(ema, model, schedule.ema, step)
         for name, value in parts.items():
             sums[name] = sums[name] + value
@@ -362,14 +367,14 @@ def train_in(team: Team, options: argparse.Namespace, recipe: Recipe) -> None:
                 print(f"step {step}  crops {crops}  rate {rate:.5f}  " + "  ".join(f"{n} {v:.3f}" for n, v in means.items())
                       + f"  {format_time(seconds)} done, {format_time(left)} left", flush=True)
                 sums, reported = dict.fromkeys(PARTS, torch.zeros((), device=device)), step
+            if time.monotonic() - saved_at > 60 * options.save_minutes:
+                save()
+                saved_at = time.monotonic()
             if step % options.snapshot_steps == 0 or step == schedule.steps:
                 save_atomically({"ema": ema}, options.out / f"ema_{step:06d}.pth")
                 trial = Network(recipe.architecture, recipe.profile).to(device)
                 trial.load_state_dict(ema)
                 measure.append_progress(options.out / "dev.csv", step, crops, trial.eval(), dev)
-            if time.monotonic() - saved_at > 60 * options.save_minutes:
-                save()
-                saved_at = time.monotonic()
         if stopping:
             break
     signal.signal(signal.SIGTERM, handler_before)
