@@ -133,7 +133,7 @@ def write_recipe(path: Path, **values: object) -> Path:
     text = RECIPE.read_text()
     if "steps" in values:
         schedule = recipe.load(RECIPE).schedule.of_length(values["steps"])
-        values = {name: getattr(schedule, name) for name in ("warmup", "decay", "freeze_norms", "plain_end")} | values
+        values = {name: getattr(schedule, name) for name in ("warmup", "decay", "restart", "freeze_norms", "plain_end")} | values
     for name, value in values.items():
         text, count = re.subn(rf"(?m)^{name} = [^#\n]*", f"{name} = {value} ", text)
         assert count == 1, name
@@ -223,11 +223,11 @@ def test_recipes_that_are_wrong_say_where(tmp_path: Path) -> None:
     for old, new, words in (
         ("steps = ", "stepz = ", "schedule: expected one of steps, .*found 'stepz'"),
         ('labels = "boxes"', 'labels = "faces"', "collection train: expected labels boxes, heads, none, found 'faces'"),
-        ("batch = 64", "batch = 1.5", "batch: expected int, found 1.5"),
+        ("batch = 128", "batch = 1.5", "batch: expected int, found 1.5"),
         ("[crops]", "[crops", "expected TOML"),
         ("shares = [0.38, ", "shares = [", "crops.shares: expected a number for each of the 4 sides, found 3"),
         ("[weights]", "[weight]", "found 'weight'"),
-        ("batch = 64", "", "batch"),
+        ("batch = 128", "", "batch"),
         ("warmup = ", "warmup = 1_000", "schedule: expected a warmup and a decay within the [0-9]+ steps of the first cycle, found 1000"),
     ):
         assert old in text
@@ -761,7 +761,8 @@ def test_a_run_goes_on_from_a_weights_file(tmp_path: Path, drawn_data: Path) -> 
             root = block.conv.weight.square().mean((1, 2, 3)).sqrt()
             torch.testing.assert_close(root[root > 0], torch.full_like(root[root > 0], model.TRAINED_FILTER), rtol=1e-3, atol=0)
 
-    settings = write_recipe(tmp_path / "short.toml", steps=2, batch=2, sides=[64], shares=[1.0], learning_rate=1e-9, freeze_norms=0)
+    settings = write_recipe(tmp_path / "short.toml", steps=2, batch=2, sides=[64], shares=[1.0], learning_rate=1e-9, restart_rate=1e-9,
+                            freeze_norms=0)
     weights = run_of(drawn_data, settings, tmp_path / "run", detector=SHIPPED)
     with torch.no_grad():
         for name in ("box", "landmark"):
