@@ -1,6 +1,7 @@
 """Trains a detector from one recipe, from an ImageNet backbone, or from a weights file, to a weights file of the library.
 
-    python train.py recipes/mobilenet025.toml --data DATA --backbone mobilenetV1X0.25_pretrain.tar --out runs/main
+    python train.py recipes/mobilenet025.toml --data DATA --backbone mobilenetV1X0.25_pretrain.tar \\
+        --networks NETWORKS --out runs/main
     python train.py recipes/crowds.toml --data DATA --detector WEIGHTS --out runs/crowds
 
 Stopped at any time (SIGTERM, or killed), the same command goes on from `OUT/last.pt`, and the steps that follow see the same
