@@ -229,6 +229,8 @@ def test_recipes_that_are_wrong_say_where(tmp_path: Path) -> None:
         ("[weights]", "[weight]", "found 'weight'"),
         ("batch = 128", "", "batch"),
         ("warmup = ", "warmup = 1_000", "schedule: expected a warmup and a decay within the [0-9]+ steps of the first cycle, found 1000"),
+        ("restart = 8400", "restart = 20000", "schedule.restart: expected a step of the run's 11400, found 20000"),
+        ("restart_rate = 2e-3", "", "schedule.restart_rate: expected a rate for the second cycle, found 0"),
     ):
         assert old in text
         (tmp_path / "r.toml").write_text(text.replace(old, new))
@@ -727,7 +729,7 @@ def test_the_whole_recipe_shortened(tmp_path: Path, drawn_data: Path, capfd: pyt
     lines = (tmp_path / "run" / "log.csv").read_text().splitlines()
     assert lines[0] == "step,crops,seconds,rate,class,box,overlap,landmark,teacher,pixel" and len(lines) == 1 + 3
     first, _, last = (dict(zip(lines[0].split(","), map(float, line.split(",")))) for line in lines[1:])
-    assert last["class"] < 0.6 * first["class"] and last["teacher"] < first["teacher"]
+    assert last["class"] < 0.6 * first["class"] and last["landmark"] < 0.8 * first["landmark"] and last["teacher"] < 0.6 * first["teacher"]
     assert len((tmp_path / "run" / "dev.csv").read_text().splitlines()) == 3
     content = weights_file.load(weights.read_bytes())
     assert (content.architecture, content.profile, content.version) == ("mobilenet025", "biubug6", "1.0.0")

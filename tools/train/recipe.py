@@ -214,6 +214,10 @@ def load(path: Path) -> Recipe:
         (recipe.schedule.warmup < 0 or recipe.schedule.decay < 0 or recipe.schedule.warmup + recipe.schedule.decay > recipe.schedule.left(0),
          f"schedule: expected a warmup and a decay within the {recipe.schedule.left(0)} steps of the first cycle, "
          f"found {recipe.schedule.warmup} and {recipe.schedule.decay}"),
+        (recipe.schedule.restart != NEVER and not 0 < recipe.schedule.restart <= recipe.schedule.steps,
+         f"schedule.restart: expected a step of the run's {recipe.schedule.steps}, found {recipe.schedule.restart}"),
+        (recipe.schedule.restart != NEVER and recipe.schedule.restart_rate <= 0,
+         f"schedule.restart_rate: expected a rate for the second cycle, found {recipe.schedule.restart_rate:g}"),
     ):
         if problem:
             raise ValueError(f"{path}: {words}")
